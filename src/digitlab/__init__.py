@@ -1,0 +1,1 @@
+"""digitlab: train, judge, keep and use neural networks that read handwritten digits."""

@@ -1,0 +1,37 @@
+"""The one exception tree: every message says what came, what was expected, and what to do.
+
+The command line and the web page are the only places that turn these into an exit code or a status; everything else
+lets them pass.
+"""
+
+from __future__ import annotations
+
+
+class DigitlabError(Exception):
+    """Something the user can mend; the message is one line and needs no traceback.
+
+    Example:
+        >>> raise DataError("t10k-images-idx3-ubyte: 12 bytes, expected at least 16. Is the file cut off?")
+        Traceback (most recent call last):
+        digitlab.errors.DataError: t10k-images-idx3-ubyte: 12 bytes, expected at least 16. Is the file cut off?
+    """
+
+
+class DataError(DigitlabError):
+    """Pictures or labels that are damaged, mislabelled, or of the wrong kind."""
+
+
+class RecipeError(DigitlabError):
+    """A recipe or one of its fields that cannot be trained, or a user's model that does not fit the data."""
+
+
+class RunError(DigitlabError):
+    """A run folder that is missing, in use, damaged, or of another version."""
+
+
+class ReadingError(DigitlabError):
+    """A picture that cannot be read."""
+
+
+class ExportError(DigitlabError):
+    """A model that cannot be written in the format asked for."""
