@@ -1,0 +1,58 @@
+"""The one place that imports Keras, so that its backend is JAX unless the user said otherwise."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+from collections.abc import Iterator
+from typing import Any
+
+from digitlab.errors import DigitlabError
+
+
+def import_keras() -> Any:
+    """Import Keras on the user's backend: `KERAS_BACKEND` if set, else JAX.
+
+    Why not Keras' own default: `~/.keras/keras.json`, which Keras writes by itself on first import, names TensorFlow.
+    A Keras that the user imported before keeps the backend it has.
+
+    Raises:
+        DigitlabError: the backend is not installed; the message says which extra has it.
+    """
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+    # TensorFlow greets on stderr with a page of hardware notes before Python can ask it not to.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    try:
+        import keras
+    except ImportError as error:
+        name = os.environ["KERAS_BACKEND"]
+        raise DigitlabError(
+            f"Keras backend {name!r} could not be imported ({error}). "
+            f"Unset KERAS_BACKEND to use JAX, or install it, as in: pip install 'digitlab[{name}]'"
+        ) from error
+    return keras
+
+
+def on_jax() -> bool:
+    """Whether Keras computes with JAX, so that the compiled engine can run."""
+    return bool(import_keras().backend.backend() == "jax")
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Make Keras' random draws (initial weights, dropout seeds) repeatable inside the block.
+
+    Keras takes the seeds it is not given from Python's and NumPy's global generators; both are put back afterwards, so
+    that a caller's own random numbers are not disturbed.
+    """
+    import numpy as np
+
+    keras = import_keras()
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    try:
+        keras.utils.set_random_seed(seed)
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)

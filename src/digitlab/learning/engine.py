@@ -1,0 +1,427 @@
+"""The training loop: whole stretches of an epoch compiled on JAX, or Keras' own `fit`; both give the same history.
+
+`train` is the one door. Behind it stand two trainers with the same three methods (`epoch`, `state`, `finish`):
+`CompiledTrainer` here, and `FitTrainer` in `fit_engine.py`.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from digitlab.errors import RecipeError, RunError
+from digitlab.learning.backend import import_keras, on_jax, seeded
+from digitlab.learning.recipe import Recipe
+from digitlab.learning.state import HISTORY, TrainState
+
+ENGINES = ("auto", "compiled", "fit")
+
+# A stretch is what the device does between two looks at the clock and the keyboard.
+STRETCH_SECONDS = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """What a trainer learns from: images (n, 28, 28) uint8 with ink bright on 0, labels (n,) integers 0..classes-1."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training is within an epoch: images seen, loss and accuracy so far in this epoch."""
+
+    epoch: int
+    epochs: int
+    images: int
+    of: int
+    loss: float
+    accuracy: float
+
+
+class Trainer(Protocol):
+    """What `train` needs of an engine."""
+
+    def epoch(self, number: int, progress: Callable[[int, float, float], None]) -> dict[str, float]:
+        """Train epoch `number` (from 0); returns loss, accuracy and, with validation images, val_loss, val_accuracy."""
+        ...
+
+    def state(self) -> tuple[tuple[np.ndarray, ...], int, tuple[np.ndarray, ...]]:
+        """Weights, how many of them are trainable, and the optimizer's variables, as they are now."""
+        ...
+
+    def finish(self) -> None:
+        """Put the trained weights back into the Keras model."""
+        ...
+
+
+def order(seed: int, epoch: int, count: int) -> np.ndarray:
+    """The order in which an epoch sees the training images: a permutation of 0..count-1, (count,) int32.
+
+    Drawn from seed and epoch number alone, so that a resumed run repeats it without having to keep a generator.
+
+    Example:
+        >>> order(0, 3, 5).tolist() == order(0, 3, 5).tolist() != order(0, 4, 5).tolist()
+        True
+    """
+    return np.random.default_rng([seed, epoch]).permutation(count).astype(np.int32)
+
+
+def steps_per_epoch(count: int, batch_size: int) -> int:
+    """Steps of an epoch; the last one takes what is left, as in Keras."""
+    return -(-count // batch_size)
+
+
+def make_optimizer(recipe: Recipe, steps: int) -> Any:
+    """The recipe's Keras optimizer for a run of `steps` steps in all; stock classes, so it can be saved with a model."""
+    keras = import_keras()
+    rate: Any = recipe.peak_rate
+    if recipe.schedule == "one-cycle":
+        # Keras' CosineDecay with a warm-up is the one-cycle policy of Smith and Topin, 2018 (arXiv:1708.07120),
+        # with a cosine on the way down.
+        warmup = int(recipe.warmup * steps)
+        rate = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=recipe.peak_rate / 100 if warmup else recipe.peak_rate,
+            decay_steps=max(1, steps - warmup),
+            warmup_target=recipe.peak_rate if warmup else None,
+            warmup_steps=warmup,
+        )
+    extra: dict[str, Any] = {"momentum": 0.9, "nesterov": True} if recipe.optimizer == "sgd" else {}
+    config = {"learning_rate": rate, "weight_decay": recipe.weight_decay or None, **extra}
+    if recipe.optimizer == "adamw":
+        config["weight_decay"] = recipe.weight_decay
+    return keras.optimizers.get({"class_name": recipe.optimizer, "config": config})
+
+
+def make_loss(recipe: Recipe) -> Any:
+    """The recipe's Keras loss; it takes probabilities (n, k) and integer labels, or one-hot ones if categorical."""
+    keras = import_keras()
+    if recipe.loss == "categorical_crossentropy":
+        return keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing)
+    return keras.losses.SparseCategoricalCrossentropy()
+
+
+def train(
+    model: Any,
+    recipe: Recipe,
+    training: Pictures,
+    validation: Pictures | None = None,
+    *,
+    engine: str = "auto",
+    resume: TrainState | None = None,
+    on_epoch: Callable[[TrainState], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> TrainState:
+    """Train a Keras model by a recipe, epoch by epoch, from the start or from a state.
+
+    Args:
+        model: A built keras.Model from 0..255 pictures to (n, classes) probabilities; its weights are trained in place.
+        recipe: Uses loss, label_smoothing, optimizer, schedule, rates, epochs, batch_size, seed.
+        training: Pictures to learn from.
+        validation: Pictures to measure each epoch on; never learned from.
+        engine: "compiled" (JAX only), "fit" (any backend), or "auto": compiled where Keras runs on JAX.
+        resume: Go on from here; must come from the same model and recipe.
+        on_epoch: Called with the state after each epoch: the moment to keep it.
+        on_progress: Called several times a second within an epoch.
+
+    Returns:
+        The state after the last epoch, with the whole history.
+
+    Raises:
+        RecipeError: engine "compiled" on another backend, or an unknown engine.
+        RunError: the state does not fit the model.
+        FloatingPointError: the loss became NaN or infinite; the state before that epoch was kept by `on_epoch`.
+
+    Example:
+        >>> from digitlab.learning import recipe
+        >>> from digitlab.learning.models import build
+        >>> few = Pictures(np.zeros((64, 28, 28), np.uint8), np.arange(64) % 10)
+        >>> changed = recipe("linear", epochs=2)
+        >>> train(build(changed), changed, few).epoch
+        2
+    """
+    if engine not in ENGINES:
+        raise RecipeError(f"engine: got {engine!r}, expected one of {', '.join(ENGINES)}")
+    if engine == "compiled" and not on_jax():
+        raise RecipeError(
+            f"engine: 'compiled' needs Keras on JAX, but it runs on {import_keras().backend.backend()}. "
+            "Use --engine fit, or unset KERAS_BACKEND"
+        )
+    compiled = engine == "compiled" or (engine == "auto" and on_jax())
+    if not compiled:
+        from digitlab.learning.fit_engine import FitTrainer
+    make: Any = CompiledTrainer if compiled else FitTrainer
+    with seeded(recipe.seed):
+        trainer: Trainer = make(model, recipe, training, validation, resume)
+    state = resume or TrainState(0, *trainer.state())
+    if state.epoch > recipe.epochs:
+        raise RunError(f"the run has {state.epoch} finished epochs, the recipe only {recipe.epochs}")
+    schedule = _learning_rate(recipe, len(training))
+    for number in range(state.epoch, recipe.epochs):
+        started = time.perf_counter()
+
+        def progress(images: int, loss: float, accuracy: float, number: int = number) -> None:
+            if on_progress:
+                on_progress(Progress(number, recipe.epochs, images, len(training), loss, accuracy))
+
+        row = trainer.epoch(number, progress)
+        if not np.isfinite(row["loss"]):
+            raise FloatingPointError(
+                f"the training loss became {row['loss']} in epoch {number + 1}; "
+                f"lower --peak-rate (it is {recipe.peak_rate:g})"
+            )
+        row |= {"epoch": number + 1, "learning_rate": schedule(number), "seconds": time.perf_counter() - started}
+        history = {name: [*state.history[name], row.get(name, float("nan"))] for name in HISTORY}
+        state = TrainState(number + 1, *trainer.state(), history)
+        if on_epoch:
+            on_epoch(state)
+    trainer.finish()
+    return state
+
+
+def _learning_rate(recipe: Recipe, count: int) -> Callable[[int], float]:
+    """The learning rate of an epoch's last step, by the epoch's number."""
+    steps = steps_per_epoch(count, recipe.batch_size)
+    rate = make_optimizer(recipe, steps * recipe.epochs)._learning_rate
+
+    def at(number: int) -> float:
+        last = (number + 1) * steps - 1
+        return float(rate(last)) if callable(rate) else float(rate)
+
+    return at
+
+
+def restore(variables: list[Any], values: tuple[np.ndarray, ...], what: str) -> None:
+    """Assign saved arrays to Keras variables.
+
+    Raises:
+        RunError: count or shapes differ, so the state is not of this model.
+    """
+    shapes, saved = [tuple(v.shape) for v in variables], [v.shape for v in values]
+    if shapes != saved:
+        raise RunError(f"the checkpoint's {what} have shapes {saved}, the model's {shapes}: not of the same recipe")
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+class CompiledTrainer:
+    """Epochs as a compiled JAX loop over Keras' pure `stateless_call` and `stateless_apply`.
+
+    Pictures stay on the device as uint8 (47 MB for 60,000; as float32 it would be 188 MB); each step gathers its batch
+    by index. A stretch is a `while` loop with a step number to stop at, so one compiled program serves every length and
+    the stretches can be fitted to the clock: a fixed-length `lax.scan` would need one program for the odd last stretch.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        recipe: Recipe,
+        training: Pictures,
+        validation: Pictures | None,
+        resume: TrainState | None,
+    ) -> None:
+        import jax
+        import jax.numpy as jnp
+
+        self._model, self._recipe, self._count = model, recipe, len(training)
+        self._steps = steps_per_epoch(len(training), recipe.batch_size)
+        self._optimizer = make_optimizer(recipe, self._steps * recipe.epochs)
+        self._optimizer.build(model.trainable_variables)
+        if resume:
+            variables = [*model.trainable_variables, *model.non_trainable_variables]
+            restore(variables, resume.weights, "weights")
+            restore(self._optimizer.variables, resume.optimizer, "optimizer variables")
+        # Copies, because the compiled loop is given these buffers to overwrite while the model still holds its own.
+        self._carry: Any = jax.tree.map(
+            jnp.copy,
+            (
+                [v.value for v in model.trainable_variables],
+                [v.value for v in model.non_trainable_variables],
+                [v.value for v in self._optimizer.variables],
+            ),
+        )
+        self._images = jax.device_put(training.images)
+        self._labels = jax.device_put(np.asarray(training.labels, np.int32))
+        self._validation = validation if validation is not None and len(validation) else None
+        self._loss = make_loss(recipe)
+        self._stretch = jax.jit(self._run, donate_argnums=0, static_argnames="size")
+        self._stretch_steps = max(1, self._steps // 20)  # a first guess; then by the clock
+        self._judge = jax.jit(self._sums)
+
+    def _targets(self, labels: Any, classes: int) -> Any:
+        import jax
+
+        if self._recipe.loss == "categorical_crossentropy":
+            return jax.nn.one_hot(labels, classes)
+        return labels
+
+    def _step(self, carry: Any, images: Any, labels: Any) -> tuple[Any, Any, Any]:
+        """One training step: (carry, loss, number right)."""
+        import jax
+        import jax.numpy as jnp
+
+        trainable, others, optimizer = carry
+        inputs = images.astype(jnp.float32).reshape(-1, *self._model.input_shape[1:])
+
+        def objective(trainable: Any) -> Any:
+            outputs, others_after, extra = self._model.stateless_call(
+                trainable, others, inputs, training=True, return_losses=True
+            )
+            loss = self._loss(self._targets(labels, outputs.shape[-1]), outputs)
+            return loss + sum(extra, start=0.0), (outputs, others_after)
+
+        (loss, (outputs, others)), gradients = jax.value_and_grad(objective, has_aux=True)(trainable)
+        trainable, optimizer = self._optimizer.stateless_apply(optimizer, gradients, trainable)
+        return (trainable, others, optimizer), loss, (outputs.argmax(-1) == labels).sum()
+
+    def _run(
+        self, carry: Any, images: Any, labels: Any, indices: Any, start: Any, stop: Any, *, size: int
+    ) -> tuple[Any, Any, Any]:
+        """Steps `start` to `stop`, each on the next `size` of `indices`: (carry, summed loss, number right)."""
+        import jax
+        import jax.numpy as jnp
+
+        def body(i: Any, state: Any) -> Any:
+            carry, loss, right = state
+            chosen = jax.lax.dynamic_slice_in_dim(indices, i * size, size)
+            carry, step_loss, step_right = self._step(carry, images[chosen], labels[chosen])
+            return carry, loss + size * step_loss, right + step_right
+
+        return jax.lax.fori_loop(start, stop, body, (carry, jnp.float32(0), jnp.int32(0)))  # type: ignore[no-any-return]
+
+    def epoch(self, number: int, progress: Callable[[int, float, float], None]) -> dict[str, float]:
+        """Train one epoch in stretches of about `STRETCH_SECONDS`; see `Trainer`."""
+        import jax
+
+        size = min(self._recipe.batch_size, self._count)
+        indices = jax.device_put(order(self._recipe.seed, number, self._count))
+        whole, left = divmod(self._count, size)
+        loss, right, step = 0.0, 0, 0
+        while step < whole:
+            stop = min(whole, step + self._stretch_steps)
+            started = time.perf_counter()
+            self._carry, part_loss, part_right = self._stretch(
+                self._carry, self._images, self._labels, indices, step, stop, size=size
+            )
+            loss, right = loss + float(part_loss), right + int(part_right)
+            self._pace(stop - step, time.perf_counter() - started, first=number == 0 and step == 0)
+            step = stop
+            progress(step * size, loss / (step * size), right / (step * size))
+        if left:
+            # The last step takes what is left, as Keras does: a second program, for a batch of its own size.
+            tail = indices[whole * size :]
+            self._carry, part_loss, part_right = self._stretch(
+                self._carry, self._images, self._labels, tail, 0, 1, size=left
+            )
+            loss, right = loss + float(part_loss), right + int(part_right)
+            progress(self._count, loss / self._count, right / self._count)
+        return {"loss": loss / self._count, "accuracy": right / self._count, **self._validate()}
+
+    def _pace(self, steps: int, seconds: float, *, first: bool) -> None:
+        """Fit the length of the next stretch to the clock; the first one was mostly compilation."""
+        if not first:
+            self._stretch_steps = max(1, min(self._steps, int(steps * STRETCH_SECONDS / max(seconds, 1e-6))))
+
+    def _sums(self, trainable: Any, others: Any, images: Any, labels: Any, valid: Any) -> tuple[Any, Any]:
+        """Loss and number right, summed over the first `valid` pictures of a chunk."""
+        import jax.numpy as jnp
+
+        inputs = images.astype(jnp.float32).reshape(-1, *self._model.input_shape[1:])
+        outputs, _ = self._model.stateless_call(trainable, others, inputs, training=False)
+        mask = jnp.arange(len(labels)) < valid
+        losses = self._loss.call(self._targets(labels, outputs.shape[-1]), outputs)
+        return jnp.where(mask, losses, 0).sum(), (mask & (outputs.argmax(-1) == labels)).sum()
+
+    def _validate(self) -> dict[str, float]:
+        if self._validation is None:
+            return {}
+        loss, right = 0.0, 0
+        for images, labels, valid in chunks(self._validation.images, self._validation.labels):
+            part_loss, part_right = self._judge(*self._carry[:2], images, labels, valid)
+            loss, right = loss + float(part_loss), right + int(part_right)
+        count = len(self._validation)
+        return {"val_loss": loss / count, "val_accuracy": right / count}
+
+    def state(self) -> tuple[tuple[np.ndarray, ...], int, tuple[np.ndarray, ...]]:
+        """See `Trainer`."""
+        trainable, others, optimizer = ([np.asarray(a) for a in part] for part in self._carry)
+        return (*trainable, *others), len(trainable), tuple(optimizer)
+
+    def finish(self) -> None:
+        """See `Trainer`."""
+        trainable, others, _ = self._carry
+        for variable, value in zip(self._model.trainable_variables, trainable, strict=True):
+            variable.assign(value)
+        for variable, value in zip(self._model.non_trainable_variables, others, strict=True):
+            variable.assign(value)
+
+
+def chunks(images: np.ndarray, labels: np.ndarray | None = None, size: int = 1000) -> Any:
+    """Cut pictures into equal chunks, the last one padded with blanks, so that one compiled program serves them all.
+
+    Yields:
+        (images, labels, number of valid ones) a chunk.
+    """
+    for start in range(0, len(images), size):
+        part = images[start : start + size]
+        some = np.zeros(len(part), np.int32) if labels is None else np.asarray(labels[start : start + size], np.int32)
+        missing = min(size, len(images)) - len(part) if len(images) < size else size - len(part)
+        yield (
+            np.pad(part, ((0, missing), (0, 0), (0, 0))),
+            np.pad(some, (0, missing)),
+            len(part),
+        )
+
+
+def predict(model: Any, images: np.ndarray) -> np.ndarray:
+    """Class probabilities of a Keras model, on whatever backend it runs.
+
+    Sigmoid outputs are divided by their sum, which is what the loss does with them on JAX, so that they are judged as
+    the probabilities they were trained to be.
+
+    Args:
+        model: A keras.Model that takes 0..255 pictures.
+        images: (n, 28, 28) uint8.
+
+    Returns:
+        (n, classes) float32, each row summing to 1.
+    """
+    if not len(images):
+        return np.zeros((0, model.output_shape[-1]), np.float32)
+    call = _forward(model)
+    rows = [np.asarray(call(part))[:valid] for part, _, valid in chunks(images)]
+    outputs = np.concatenate(rows).astype(np.float32)
+    # A sigmoid network may put 0 on everything; it then knows nothing, which is 1/k each.
+    total = outputs.sum(1, keepdims=True, dtype=np.float64)
+    return np.where(total > 0, outputs / np.where(total > 0, total, 1), 1 / outputs.shape[1]).astype(np.float32)
+
+
+def _forward(model: Any) -> Callable[[np.ndarray], Any]:
+    """The model's forward pass, compiled where it runs on JAX."""
+    shape = model.input_shape[1:]
+    if not on_jax():
+        keras = import_keras()
+        return lambda part: keras.ops.convert_to_numpy(
+            model(part.reshape(-1, *shape).astype(np.float32), training=False)
+        )
+    import jax
+    import jax.numpy as jnp
+
+    trainable = [v.value for v in model.trainable_variables]
+    others = [v.value for v in model.non_trainable_variables]
+
+    @jax.jit
+    def call(trainable: Any, others: Any, part: Any) -> Any:
+        inputs = part.astype(jnp.float32).reshape(-1, *shape)
+        return model.stateless_call(trainable, others, inputs, training=False)[0]
+
+    return functools.partial(call, trainable, others)

@@ -1,0 +1,138 @@
+"""Networks: one short function an architecture, each an ordinary Keras model that takes raw 0..255 pictures.
+
+Another architecture is one function here, a row in `NETWORKS`, and a row in `RECIPES`; nothing else changes.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from digitlab.errors import RecipeError
+from digitlab.learning.backend import import_keras, seeded
+from digitlab.learning.recipe import Recipe
+
+PIXELS = 28 * 28
+
+
+def dense(recipe: Recipe, classes: int) -> Any:
+    """Hidden layers of `recipe.hidden` units, each activation (dropout), then one output a class.
+
+    With the default recipe: 784-128 ReLU-10 softmax, 101,770 parameters.
+
+    Args:
+        recipe: Uses hidden, activation, batch_norm, dropout, output, flat_input.
+        classes: Number of outputs.
+
+    Returns:
+        A keras.Sequential: uint8 or float pictures 0..255, (n, 28, 28) or (n, 784), to (n, classes) float32.
+
+    Example:
+        >>> dense(Recipe(hidden=()), classes=10).count_params()
+        7850
+    """
+    layers = import_keras().layers
+    # The rescaling is the model's own first layer: whoever loads it gives pictures as they are, 0..255.
+    stack = [layers.Input((PIXELS,) if recipe.flat_input else (28, 28), name="pixels"), layers.Rescaling(1 / 255)]
+    if not recipe.flat_input:
+        stack.append(layers.Flatten())
+    for units in recipe.hidden:
+        if recipe.batch_norm:
+            # The normalisation has its own shift, so the bias would do nothing.
+            stack += [layers.Dense(units, use_bias=False), layers.BatchNormalization()]
+            stack.append(layers.Activation(recipe.activation))
+        else:
+            stack.append(layers.Dense(units, activation=recipe.activation))
+        if recipe.dropout:
+            stack.append(layers.Dropout(recipe.dropout))
+    stack.append(layers.Dense(classes, activation=recipe.output))
+    return import_keras().Sequential(stack)
+
+
+NETWORKS: dict[str, Callable[[Recipe, int], Any]] = {"dense": dense}
+
+
+def build(recipe: Recipe, classes: int = 10) -> Any:
+    """The recipe's network with initial weights drawn from the recipe's seed.
+
+    Args:
+        recipe: Its `network` names a function in `NETWORKS`, or is a user's own as `FILE.py:FUNCTION`.
+        classes: Number of classes, hence outputs.
+
+    Returns:
+        A built keras.Model.
+
+    Raises:
+        RecipeError: no such network, or a user's function that does not give a fitting model.
+    """
+    with seeded(recipe.seed):
+        if ".py:" in recipe.network:
+            model = _from_file(recipe.network)
+        elif recipe.network in NETWORKS:
+            model = NETWORKS[recipe.network](recipe, classes)
+        else:
+            raise RecipeError(
+                f"network: got {recipe.network!r}, expected one of {', '.join(NETWORKS)} or FILE.py:FUNCTION"
+            )
+    _check_fits(model, recipe.network, classes)
+    return model
+
+
+def _from_file(reference: str) -> Any:
+    """Call the user's function, as in ``my_file.py:build``."""
+    file, _, function = reference.rpartition(":")
+    path = Path(file)
+    if not path.is_file():
+        raise RecipeError(f"{file}: no such file; expected a Python file, as in my_file.py:build")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise RecipeError(f"{file}: not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.parent.resolve()))  # so that the file can import its neighbours, as a script can
+    try:
+        spec.loader.exec_module(module)
+        maker = getattr(module, function, None)
+        if not callable(maker):
+            raise RecipeError(f"{file}: has no function {function!r}; expected one that returns a Keras model")
+        return maker()
+    except RecipeError:
+        raise
+    except Exception as error:
+        raise RecipeError(f"{reference}: failed with {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(path.parent.resolve()))
+
+
+def _check_fits(model: Any, reference: str, classes: int) -> None:
+    """Raise a RecipeError unless the model turns 28 x 28 pictures into one probability a class."""
+    import math
+
+    import numpy as np
+
+    keras = import_keras()
+    if not isinstance(model, keras.Model):
+        raise RecipeError(f"{reference}: returned {type(model).__name__}, expected a keras.Model")
+    if not model.built:
+        model.build((None, 28, 28))
+    shape = getattr(model, "input_shape", None)
+    if not isinstance(shape, tuple) or any(size is None for size in shape[1:]) or math.prod(shape[1:]) != PIXELS:
+        raise RecipeError(f"{reference}: takes input {shape}, expected (None, 28, 28), (None, 28, 28, 1) or (None, 784)")
+    if model.output_shape != (None, classes):
+        raise RecipeError(f"{reference}: gives output {model.output_shape}, expected (None, {classes}), one a class")
+    probe = np.random.default_rng(0).integers(0, 256, (4, *shape[1:])).astype("float32")
+    outputs = np.asarray(keras.ops.convert_to_numpy(model(probe, training=False)))
+    if not np.isfinite(outputs).all() or outputs.min() < 0 or outputs.max() > 1 + 1e-5:
+        raise RecipeError(
+            f"{reference}: outputs lie between {outputs.min():.3g} and {outputs.max():.3g}, expected probabilities. "
+            "End the model with activation='softmax'"
+        )
+
+
+def rescales(model: Any) -> bool:
+    """Whether the model itself brings 0..255 pixels to the small range that networks learn from."""
+    keras = import_keras()
+    scaling = (keras.layers.Rescaling, keras.layers.Normalization, keras.layers.BatchNormalization)
+    return any(isinstance(layer, scaling) for layer in model.layers[:3])

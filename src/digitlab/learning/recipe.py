@@ -1,0 +1,204 @@
+"""Recipes: everything that decides what a training run learns, in one flat frozen dataclass.
+
+A recipe names a network, how it is trained and the seed. `RECIPES` holds the named ones; `recipe("mlp", epochs=3)` is
+one of them with a field changed. The command line makes an option of every field, so a new field needs nothing else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from digitlab.errors import RecipeError
+
+OPTIMIZERS = ("adam", "adamw", "nadam", "rmsprop", "sgd")
+SCHEDULES = ("one-cycle", "constant")
+LOSSES = ("sparse_categorical_crossentropy", "categorical_crossentropy")
+OUTPUTS = ("softmax", "sigmoid")
+ACTIVATIONS = ("relu", "gelu", "elu", "silu", "tanh", "sigmoid")
+
+
+def _setting(default: Any, help_text: str, *, choices: tuple[str, ...] = (), bounds: str = "") -> Any:
+    """A field with its help text and, for the check, its choices or bounds such as ``"> 0"`` or ``"0 <= x < 1"``."""
+    return field(default=default, metadata={"help": help_text, "choices": choices, "bounds": bounds})
+
+
+# What each `bounds` text above means; kept as text so that help, docs and error message say the same thing.
+_BOUNDS = {
+    "x >= 1": lambda x: x >= 1,
+    "x >= 0": lambda x: x >= 0,
+    "x > 0": lambda x: x > 0,
+    "0 <= x < 1": lambda x: 0 <= x < 1,
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one network is built and trained; the default values are the recipe `mlp`.
+
+    Why flat and frozen: it is written into the run as it is, compared field by field, and never changes under a run.
+
+    Raises:
+        RecipeError: a field has the wrong type or lies outside its range; the message names the field.
+
+    Example:
+        >>> Recipe(epochs=3).hidden
+        (128,)
+        >>> Recipe(dropout=1.5)
+        Traceback (most recent call last):
+        digitlab.errors.RecipeError: dropout: got 1.5, expected a number with 0 <= x < 1
+    """
+
+    name: str = _setting("mlp", "Name of the recipe this one came from.")
+    description: str = _setting("784-128-10, ReLU, softmax: the classic first network", "One line for people.")
+    network: str = _setting("dense", "Architecture: a function in digitlab.learning.models.")
+    hidden: tuple[int, ...] = _setting((128,), "Units of each hidden layer, as in 256,128; empty for none.")
+    activation: str = _setting("relu", "Activation of the hidden layers.", choices=ACTIVATIONS)
+    output: str = _setting("softmax", "Activation of the last layer.", choices=OUTPUTS)
+    flat_input: bool = _setting(False, "The model takes rows of 784 pixels instead of 28 x 28 pictures.")
+    dropout: float = _setting(0.0, "Share of hidden units silenced in a training step.", bounds="0 <= x < 1")
+    batch_norm: bool = _setting(False, "Batch normalisation before each hidden activation.")
+    loss: str = _setting("sparse_categorical_crossentropy", "Keras' name of the loss.", choices=LOSSES)
+    label_smoothing: float = _setting(0.0, "Share of the label spread over all classes.", bounds="0 <= x < 1")
+    optimizer: str = _setting("adam", "Keras' name of the optimizer.", choices=OPTIMIZERS)
+    schedule: str = _setting(
+        "one-cycle", "Learning rate: linear warm-up then cosine to 0, or constant.", choices=SCHEDULES
+    )
+    peak_rate: float = _setting(2e-3, "Learning rate after warm-up (or all along, if constant).", bounds="x > 0")
+    warmup: float = _setting(0.2, "Share of all steps that the learning rate takes to rise.", bounds="0 <= x < 1")
+    weight_decay: float = _setting(0.0, "Decoupled weight decay per step, times the learning rate.", bounds="x >= 0")
+    epochs: int = _setting(10, "Passes over the training images.", bounds="x >= 1")
+    batch_size: int = _setting(32, "Images in a training step.", bounds="x >= 1")
+    seed: int = _setting(0, "Seed of weights, order and dropout; the same seed gives the same weights.", bounds="x >= 0")
+
+    def __post_init__(self) -> None:
+        for spec in dataclasses.fields(self):
+            _check(spec, getattr(self, spec.name))
+        if self.label_smoothing and self.loss != "categorical_crossentropy":
+            raise RecipeError(
+                f"label_smoothing: got {self.label_smoothing} with loss {self.loss}, which cannot smooth. "
+                "Set loss to categorical_crossentropy as well"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as plain JSON values, in order."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in ((spec.name, getattr(self, spec.name)) for spec in dataclasses.fields(self))
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
+        """The recipe that `to_dict` wrote; a field it does not know is an error, a missing one takes its default.
+
+        Raises:
+            RecipeError: an unknown field, or a value that does not fit its field.
+        """
+        unknown = sorted(set(values) - set(FIELDS))
+        if unknown:
+            raise RecipeError(
+                f"recipe field {unknown[0]!r} is not known here{_suggest(unknown[0], FIELDS)}. "
+                "Was it written by a newer digitlab?"
+            )
+        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+
+
+def _check(spec: dataclasses.Field[Any], value: Any) -> None:
+    """Raise a RecipeError that names the field, what came and what was expected."""
+    choices, bounds = spec.metadata["choices"], spec.metadata["bounds"]
+    if spec.type == "tuple[int, ...]":
+        good = isinstance(value, tuple) and all(isinstance(u, int) and not isinstance(u, bool) and u >= 1 for u in value)
+        expected = "whole numbers of at least 1, as in (256, 128)"
+    elif spec.type == "bool":
+        good, expected = isinstance(value, bool), "True or False"
+    elif spec.type == "str":
+        good, expected = isinstance(value, str), "a text"
+        if choices:
+            good, expected = good and value in choices, "one of " + ", ".join(choices)
+    else:
+        whole = spec.type == "int"
+        good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+        good = good and math.isfinite(value) and (not bounds or bool(_BOUNDS[bounds](value)))
+        expected = f"a {'whole number' if whole else 'number'}" + (f" with {bounds}" if bounds else "")
+    if not good:
+        raise RecipeError(f"{spec.name}: got {value!r}, expected {expected}")
+
+
+def _suggest(word: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+FIELDS: dict[str, dataclasses.Field[Any]] = {spec.name: spec for spec in dataclasses.fields(Recipe)}
+
+RECIPES: dict[str, Recipe] = {
+    r.name: r
+    for r in (
+        Recipe(
+            name="linear-sigmoid",
+            description="784-10 with sigmoid outputs: the first tutorial's network",
+            hidden=(),
+            output="sigmoid",
+            schedule="constant",
+            peak_rate=1e-3,
+            epochs=5,
+        ),
+        Recipe(name="linear", description="784-10: softmax regression", hidden=(), epochs=5),
+        Recipe(
+            name="mlp100-sigmoid",
+            description="784-100 ReLU-10 with sigmoid outputs",
+            hidden=(100,),
+            output="sigmoid",
+            schedule="constant",
+            peak_rate=1e-3,
+            epochs=5,
+        ),
+        Recipe(
+            name="mlp-onehot",
+            description="784-128 ReLU-10 on flattened rows and one-hot labels",
+            flat_input=True,
+            loss="categorical_crossentropy",
+            epochs=5,
+        ),
+        Recipe(),
+        Recipe(
+            name="mlp2",
+            description="784-512-256-10 with dropout",
+            hidden=(512, 256),
+            dropout=0.2,
+        ),
+    )
+}
+
+
+def recipe(name: str | Recipe = "mlp", **changes: Any) -> Recipe:
+    """A named recipe with fields changed.
+
+    Args:
+        name: A name in `RECIPES`, or a Recipe to start from.
+        **changes: Fields of `Recipe` to set.
+
+    Raises:
+        RecipeError: no such recipe, no such field, or a value outside its range.
+
+    Example:
+        >>> recipe("mlp", epochs=3, hidden=(64,)).epochs
+        3
+        >>> recipe("mpl")
+        Traceback (most recent call last):
+        digitlab.errors.RecipeError: no recipe 'mpl' (did you mean 'mlp'?). `digitlab recipes` lists them
+    """
+    if isinstance(name, Recipe):
+        base = name
+    elif name in RECIPES:
+        base = RECIPES[name]
+    else:
+        raise RecipeError(f"no recipe {name!r}{_suggest(name, RECIPES)}. `digitlab recipes` lists them")
+    for key in changes:
+        if key not in FIELDS:
+            raise RecipeError(f"no recipe field {key!r}{_suggest(key, FIELDS)}. Fields: {', '.join(FIELDS)}")
+    return dataclasses.replace(base, **changes)
