@@ -55,12 +55,13 @@ def dense(recipe: Recipe, classes: int) -> Any:
 NETWORKS: dict[str, Callable[[Recipe, int], Any]] = {"dense": dense}
 
 
-def build(recipe: Recipe, classes: int = 10) -> Any:
+def build(recipe: Recipe, classes: int = 10, maker: Callable[[], Any] | None = None) -> Any:
     """The recipe's network with initial weights drawn from the recipe's seed.
 
     Args:
         recipe: Its `network` names a function in `NETWORKS`, or is a user's own as `FILE.py:FUNCTION`.
         classes: Number of classes, hence outputs.
+        maker: A user's function that returns the model, instead of one the recipe names.
 
     Returns:
         A built keras.Model.
@@ -69,7 +70,9 @@ def build(recipe: Recipe, classes: int = 10) -> Any:
         RecipeError: no such network, or a user's function that does not give a fitting model.
     """
     with seeded(recipe.seed):
-        if ".py:" in recipe.network:
+        if maker is not None:
+            model = maker()
+        elif ".py:" in recipe.network:
             model = _from_file(recipe.network)
         elif recipe.network in NETWORKS:
             model = NETWORKS[recipe.network](recipe, classes)

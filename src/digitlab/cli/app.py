@@ -1,0 +1,61 @@
+"""The Typer application: the commands' names and help, and the options that hold for all of them."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from digitlab.cli import runs_commands, show_commands, train_command
+from digitlab.cli.errors import Options, one_line_errors
+
+app = typer.Typer(
+    name="digitlab",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Train, judge, keep and use neural networks that read handwritten digits.",
+    epilog="Begin with: [bold]digitlab train[/]",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from digitlab import __version__
+
+        print(f"digitlab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    Options.verbose = Options.verbose or verbose
+
+
+def _add(function: object, name: str, epilog: str) -> None:
+    app.command(name, epilog=epilog)(one_line_errors(function))  # type: ignore[arg-type]
+
+
+_add(train_command.train, "train", train_command.EXAMPLES)
+_add(show_commands.recipes, "recipes", "Example: [bold]digitlab recipes mlp2[/]")
+_add(show_commands.data, "data", "Example: [bold]digitlab data --png digits.png[/]")
+_add(runs_commands.runs, "runs", "Example: [bold]digitlab runs latest[/]")
+_add(runs_commands.compare, "compare", "Example: [bold]digitlab compare my-run other-run[/]")
+_add(runs_commands.evaluate, "evaluate", "Example: [bold]digitlab evaluate latest --data my-digits/[/]")
+_add(runs_commands.report, "report", "Example: [bold]digitlab report latest[/]")
+
+
+def main() -> None:
+    """Run the command; never a traceback, whatever moment Ctrl-C comes at."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        print("digitlab: stopped", file=sys.stderr)
+        sys.exit(130)

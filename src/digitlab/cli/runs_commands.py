@@ -1,0 +1,176 @@
+"""`digitlab runs`, `compare`, `evaluate` and `report`: what to do with runs that are there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from digitlab.judging import Evaluation
+    from digitlab.runs import Run
+
+_Runs = Annotated[
+    Path | None,
+    typer.Option("--runs", help="Folder of the runs. [default: $DIGITLAB_RUNS or ./runs]", show_default=False),
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def runs(
+    run: Annotated[str | None, typer.Argument(help="Show one run: its path, name, or latest.")] = None,
+    folder: _Runs = None,
+    as_json: _Json = False,
+) -> None:
+    """List the runs, or show one."""
+    from digitlab.runs import list_runs, open_run, runs_folder
+
+    if run is not None:
+        chosen = open_run(run, folder)
+        if as_json:
+            print(json.dumps(_row(chosen) | {"info": chosen.info}))
+        else:
+            _show(chosen)
+        return
+    found = list_runs(folder)
+    if as_json:
+        print(json.dumps([_row(r) for r in found]))
+        return
+    if not found:
+        print(f"no runs in {runs_folder(folder)} yet; make one with: digitlab train")
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for column in ("run", "recipe", "state"):
+        table.add_column(column, no_wrap=True, style="bold" if column == "run" else None)
+    for column in ("epochs", "parameters", "test accuracy", "seconds"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for r in found:
+        row = _row(r)
+        accuracy = row["test_accuracy"]
+        table.add_row(
+            row["name"],
+            row["recipe"],
+            row["state"],
+            f"{row['epochs_done']}/{row['epochs']}",
+            f"{row['parameters']:,}" if row["parameters"] else "",
+            f"{100 * accuracy:.2f} %" if accuracy is not None else "",
+            f"{row['seconds']:.1f}" if row["seconds"] else "",
+        )
+    Console(highlight=False).print(table)
+
+
+def _row(run: Run) -> dict[str, Any]:
+    from digitlab.errors import RunError
+
+    info = run.info
+    state = run.state
+    try:
+        done = len(run.history.get("epoch", []))
+    except RunError:
+        done = 0
+    return {
+        "name": run.name,
+        "path": str(run.path),
+        "recipe": info["recipe"]["name"],
+        "seed": info["seed"],
+        "state": state,
+        "created": info["created"],
+        "epochs_done": done,
+        "epochs": info["recipe"]["epochs"],
+        "parameters": info.get("parameters"),
+        "test_accuracy": run.evaluation.accuracy if state == "finished" else None,
+        "seconds": info.get("seconds", {}).get("total"),
+    }
+
+
+def _show(run: Run) -> None:
+    info = run.info
+    recipe = info["recipe"]
+    print(f"{run.name}: {recipe['description']}, {run.state}")
+    print(f"created   {info['created']}")
+    print(f"recipe    {recipe['name']}, seed {info['seed']}, {recipe['epochs']} epochs")
+    counts = info["data"]["counts"]
+    print(f"data      {info['data']['name']}: " + ", ".join(f"{n:,} {part}" for part, n in counts.items()))
+    if run.state != "finished":
+        print(f"go on     digitlab train --resume {run.path}")
+        return
+    print()
+    _print_evaluation(run.evaluation, info["data"]["classes"])
+    print(f"\nreport    {run.path / 'report.html'}")
+
+
+def _print_evaluation(e: Evaluation, classes: list[str]) -> None:
+    low, high = e.accuracy_interval
+    print(f"accuracy           {100 * e.accuracy:.2f} %  (95 % interval {100 * low:.2f} to {100 * high:.2f} %)")
+    print(f"mistakes           {e.samples - e.correct:,} of {e.samples:,}")
+    print(f"log loss           {e.log_loss:.4f}" + _after(e.calibrated_log_loss))
+    print(f"Brier score        {e.brier_score:.4f}" + _after(e.calibrated_brier_score))
+    print(f"calibration error  {e.calibration_error:.4f}" + _after(e.calibrated_calibration_error))
+    if e.temperature is not None:
+        print(f"temperature        {e.temperature:.3f}, fitted on validation")
+    print()
+    width = max(5, *(len(name) for name in classes))
+    print(f"{'class':<{width}}  precision  recall      F1   images")
+    for i, name in enumerate(classes):
+        print(f"{name:<{width}}  {e.precision[i]:9.4f}  {e.recall[i]:6.4f}  {e.f1[i]:6.4f}  {e.support[i]:7,}")
+    if e.confusions:
+        often = (f"{classes[c.true]} read as {classes[c.predicted]} ({c.count})" for c in e.confusions[:5])
+        print("\nmost often " + ", ".join(often))
+    if e.doubtful_mistakes:
+        print(f"{len(e.doubtful_mistakes)} of the mistakes are on test labels that human reviewers doubt")
+
+
+def _after(value: float | None) -> str:
+    return "" if value is None else f"  ({value:.4f} after temperature scaling)"
+
+
+def compare(
+    first: Annotated[str, typer.Argument(help="A run: its path, name, or latest.")],
+    second: Annotated[str, typer.Argument(help="Another run.")],
+    folder: _Runs = None,
+    as_json: _Json = False,
+) -> None:
+    """Say by how much two runs differ, and whether that is more than chance."""
+    from digitlab import workflow
+
+    comparison = workflow.compare(first, second, folder=folder)
+    print(json.dumps(comparison.to_dict()) if as_json else comparison.words)
+
+
+def evaluate(
+    run: Annotated[str, typer.Argument(help="A run: its path, name, or latest.")],
+    data: Annotated[str | None, typer.Option(help="Other data than the run's own.")] = None,
+    folder: _Runs = None,
+    as_json: _Json = False,
+) -> None:
+    """Judge a run's model on its test images, or on other data."""
+    from digitlab.cli.startup import import_keras_quickly
+
+    import_keras_quickly()
+    from digitlab import workflow
+    from digitlab.runs import open_run
+
+    evaluation = workflow.evaluate(run, data=data, folder=folder)
+    if as_json:
+        print(json.dumps(evaluation.to_dict()))
+    else:
+        _print_evaluation(evaluation, open_run(run, folder).info["data"]["classes"])
+
+
+def report(
+    run: Annotated[str, typer.Argument(help="A run: its path, name, or latest.")],
+    folder: _Runs = None,
+) -> None:
+    """Draw a run's figures and write its report anew."""
+    from digitlab.cli.startup import import_keras_quickly
+
+    import_keras_quickly()
+    from digitlab import workflow
+
+    print(workflow.report(run, folder=folder))

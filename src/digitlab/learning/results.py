@@ -1,0 +1,61 @@
+"""What each recipe achieves, as `benchmarks/accuracy.py` measured it; nothing here is typed in by hand."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+_FILE = Path(__file__).with_name("results.json")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One recipe's row: test accuracy over seeds, the test images read once a run.
+
+    Attributes:
+        recipe: Its name.
+        parameters: Of the model, trainable or not.
+        seeds: Number of runs.
+        mean: Mean test accuracy, 0..1.
+        std: Sample standard deviation over the seeds.
+        interval: 95 % t interval of the mean.
+        validation: Mean validation accuracy.
+        seconds: Median seconds of training a run, all epochs.
+        machine: Processor and cores.
+        versions: Of Keras and JAX.
+        command: What was run.
+    """
+
+    recipe: str
+    parameters: int
+    seeds: int
+    mean: float
+    std: float
+    interval: tuple[float, float]
+    validation: float
+    seconds: float
+    machine: str
+    versions: str
+    command: str
+
+    def short(self) -> str:
+        """As in "98.21 ± 0.05 %"."""
+        return f"{100 * self.mean:.2f} ± {100 * self.std:.2f} %"
+
+    def words(self) -> str:
+        """One sentence with all of it."""
+        low, high = self.interval
+        return (
+            f"measured: {self.short()} on test, mean and standard deviation of {self.seeds} seeds "
+            f"(95 % interval of the mean {100 * low:.2f} to {100 * high:.2f} %), {self.parameters:,} parameters, "
+            f"{self.seconds:.1f} s of training on {self.machine}; by {self.command}"
+        )
+
+
+def measured() -> dict[str, Measured]:
+    """The rows by recipe name; empty before the benchmark has run."""
+    if not _FILE.exists():
+        return {}
+    rows = json.loads(_FILE.read_text("utf-8"))
+    return {row["recipe"]: Measured(**{**row, "interval": tuple(row["interval"])}) for row in rows}

@@ -1,0 +1,300 @@
+"""A run's folder: create, open, list, go on. The format is documented in docs/run-format.md and has a version.
+
+Every file is replaced in one step, `run.json` says how far the run came, and a lock file keeps a second process out; so
+that a process killed at any moment leaves a folder that `digitlab train --resume` can go on with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import datetime
+import functools
+import io
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from digitlab.errors import RunError
+from digitlab.files import write_atomically
+from digitlab.learning.recipe import Recipe
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from digitlab.judging.metrics import Evaluation
+    from digitlab.learning.state import TrainState
+
+FORMAT = 1
+
+# What `state` in run.json can say. A run that says "training" while nobody holds its lock was killed.
+STATES = ("training", "interrupted", "failed", "finished")
+
+
+def runs_folder(folder: str | Path | None = None) -> Path:
+    """Where runs live: the argument, else `DIGITLAB_RUNS`, else ``runs`` in the current folder."""
+    return Path(folder or os.environ.get("DIGITLAB_RUNS") or "runs")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's folder, read when asked.
+
+    Attributes:
+        path: The folder.
+
+    Example:
+        >>> run = open_run("runs/mlp-best")  # doctest: +SKIP
+        >>> run.evaluation.accuracy, run.model.count_params()  # doctest: +SKIP
+    """
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """`run.json` as it is now.
+
+        Raises:
+            RunError: missing, damaged, or of another format.
+        """
+        return _read_info(self.path)
+
+    @property
+    def state(self) -> str:
+        """One of `STATES`, or "stopped" for a run that was killed."""
+        state = str(self.info["state"])
+        return "stopped" if state == "training" and not is_locked(self.path) else state
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe it was trained by."""
+        return Recipe.from_dict(self.info["recipe"])
+
+    @functools.cached_property
+    def history(self) -> dict[str, list[float]]:
+        """A list a column of `history.csv`: epoch, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds."""
+        file = self._need("history.csv")
+        with file.open(newline="") as lines:
+            rows = list(csv.DictReader(lines))
+        try:
+            columns = {name: [float(row[name] or "nan") for row in rows] for name in (rows[0] if rows else ())}
+        except (TypeError, ValueError) as error:
+            raise RunError(f"{file}: damaged ({error}); `digitlab report` needs it whole") from error
+        return columns
+
+    @functools.cached_property
+    def evaluation(self) -> Evaluation:
+        """What is known of the trained network from the test images."""
+        from digitlab.judging.metrics import Evaluation
+
+        file = self._need("metrics.json")
+        try:
+            return Evaluation.from_dict(json.loads(file.read_text("utf-8"))["test"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{file}: damaged ({error}); `digitlab report {self.path}` writes it anew") from error
+
+    @functools.cached_property
+    def predictions(self) -> dict[str, np.ndarray]:
+        """`test_probabilities` (n, k) float32, `test_labels` (n,), and the same for validation, if there was any."""
+        import numpy as np
+
+        file = self._need("predictions.npz")
+        try:
+            with np.load(file, allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in arrays.files}
+        except Exception as error:  # numpy and zipfile have a dozen ways to say "damaged"
+            raise RunError(f"{file}: damaged ({error}); train the run anew") from error
+
+    @functools.cached_property
+    def model(self) -> Any:
+        """The trained Keras model, from `model.keras`."""
+        from digitlab.learning.backend import import_keras
+
+        file = self._need("model.keras")
+        keras = import_keras()
+        try:
+            return keras.saving.load_model(file)
+        except Exception as error:  # Keras passes on whatever zipfile, h5py and json raise
+            raise RunError(f"{file}: could not be opened by Keras ({error})") from error
+
+    def _need(self, name: str) -> Path:
+        file = self.path / name
+        if not file.is_file():
+            state = self.state
+            hint = (
+                f"the run is not finished (it is {state}); go on with: digitlab train --resume {self.path}"
+                if state != "finished"
+                else "the folder is incomplete; restore it or train anew"
+            )
+            raise RunError(f"{file}: not there; {hint}")
+        return file
+
+    # Writing, by the process that holds the lock.
+
+    def update(self, **changes: Any) -> None:
+        """Change entries of `run.json`."""
+        write_json(self.path / "run.json", {**self.info, **changes})
+
+    def keep(self, state: TrainState) -> None:
+        """Write the checkpoint and, after it, the history that people read."""
+        from digitlab.learning.state import to_bytes
+
+        write_atomically(self.path / "checkpoint.npz", to_bytes(state))
+        write_atomically(self.path / "history.csv", history_csv(state.history))
+
+    def checkpoint(self) -> TrainState | None:
+        """The state to go on from; None if the run stopped before its first epoch was done.
+
+        Raises:
+            RunError: the checkpoint is damaged.
+        """
+        from digitlab.learning.state import load
+
+        file = self.path / "checkpoint.npz"
+        return load(file) if file.exists() else None
+
+
+def history_csv(history: Mapping[str, list[float]]) -> str:
+    """The history as CSV, whole precision, an empty cell where there is no value."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(history)
+    for row in zip(*history.values(), strict=True):
+        writer.writerow(["" if value != value else repr(value) for value in row])
+    return out.getvalue()
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file for people and programs: indented, UTF-8, whole or not at all."""
+    write_atomically(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays as an uncompressed `.npz`, whole or not at all."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]  # the stubs take every keyword for allow_pickle
+    write_atomically(path, buffer.getvalue())
+
+
+def create_run(folder: Path, name: str | None, info: Mapping[str, Any]) -> Run:
+    """Make a new run folder with its `run.json`; a name that is taken is an error, a made-up one never is.
+
+    Raises:
+        RunError: the name is taken or cannot be a folder's name, or the folder cannot be made.
+    """
+    if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise RunError(f"run name {name!r}: expected letters, digits, '.', '_' and '-', at most 100, as in my-run.2")
+    now = datetime.datetime.now(datetime.UTC).astimezone()
+    base = name or f"{info['recipe']['name']}-{now:%Y%m%d-%H%M%S}"
+    for attempt in range(1, 1000):
+        path = folder / (base if attempt == 1 else f"{base}-{attempt}")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path.mkdir()
+        except FileExistsError:
+            if name is not None:
+                raise RunError(
+                    f"{path}: already there. Choose another --name, or go on with: digitlab train --resume {path}"
+                ) from None
+            continue
+        except OSError as error:
+            raise RunError(f"{path}: could not be made ({error.strerror}). Choose another --runs folder") from error
+        write_json(
+            path / "run.json",
+            {"format": FORMAT, "name": path.name, "state": "training", "created": now.isoformat("T", "seconds"), **info},
+        )
+        return Run(path)
+    raise RunError(f"{folder}: no free name for {base}")
+
+
+def _read_info(path: Path) -> dict[str, Any]:
+    file = path / "run.json"
+    try:
+        info = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{path}: not a run, it has no run.json. `digitlab runs` lists the runs") from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{file}: damaged or unreadable ({error})") from error
+    if not isinstance(info, dict) or "recipe" not in info or "state" not in info:
+        raise RunError(f"{file}: not the description of a run; expected the keys format, state, recipe")
+    if info.get("format") != FORMAT:
+        raise RunError(f"{file}: run format {info.get('format')!r}, expected {FORMAT}. Use the digitlab that wrote it")
+    return info
+
+
+def open_run(reference: str | Path, folder: str | Path | None = None) -> Run:
+    """The run at a path, or of that name in the runs folder; ``latest`` is the newest one.
+
+    Raises:
+        RunError: no such run, or its `run.json` is damaged or of another format.
+    """
+    if str(reference) == "latest":
+        found = list_runs(folder)
+        if not found:
+            raise RunError(f"{runs_folder(folder)}: no runs yet; make one with: digitlab train")
+        return found[-1]
+    for path in (Path(reference), runs_folder(folder) / str(reference)):
+        if path.is_dir():
+            run = Run(path)
+            _ = run.info  # says at once what is wrong with it
+            return run
+    raise RunError(f"{reference}: no such run, neither as a path nor in {runs_folder(folder)}. `digitlab runs` lists them")
+
+
+def list_runs(folder: str | Path | None = None) -> list[Run]:
+    """All runs in a folder, oldest first; folders that are no runs are passed over."""
+    found = []
+    for path in runs_folder(folder).glob("*/run.json"):
+        with contextlib.suppress(RunError):
+            found.append((str(Run(path.parent).info.get("created", "")), path.parent))
+    return [Run(path) for _, path in sorted(found)]
+
+
+@contextlib.contextmanager
+def locked(run: Run) -> Iterator[None]:
+    """Hold the run for this process; the operating system lets go of it however the process ends.
+
+    Raises:
+        RunError: another process holds it.
+    """
+    with (run.path / ".lock").open("a") as file:
+        if not _lock(file.fileno()):
+            raise RunError(f"{run.path}: another process is working on this run. Wait for it, or stop it first")
+        yield
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some process is working on the run."""
+    try:
+        file = (path / ".lock").open("rb")
+    except OSError:  # nobody ever held it
+        return False
+    with file:
+        return not _lock(file.fileno())
+
+
+def _lock(descriptor: int) -> bool:
+    """Take an exclusive lock without waiting; False if another holds it."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
