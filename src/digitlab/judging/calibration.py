@@ -39,7 +39,7 @@ class Reliability:
 
     @property
     def calibration_error(self) -> float:
-        """Expected calibration error: mean |accuracy - confidence| over the bins weighted by their counts, in [0, 1]."""
+        """Expected calibration error: mean |accuracy - confidence| over bins weighted by their counts, in [0, 1]."""
         filled = self.counts > 0
         gaps = np.abs(self.accuracy[filled] - self.confidence[filled])
         return float(np.average(gaps, weights=self.counts[filled]))
