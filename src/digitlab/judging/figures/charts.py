@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -15,28 +15,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from matplotlib.axes import Axes
 
+    from digitlab.judging.calibration import Reliability
+
     Integers = npt.NDArray[np.integer]
     Floats = npt.NDArray[np.floating]
-
-
-class Bins(Protocol):
-    """What the reliability diagram needs of `digitlab.judging.metrics.Reliability`; b bins of confidence."""
-
-    @property
-    def edges(self) -> Floats:
-        """Float (b + 1,), 0 to 1."""
-
-    @property
-    def counts(self) -> Integers:
-        """Pictures in each bin."""
-
-    @property
-    def confidence(self) -> Floats:
-        """Mean confidence in each bin; NaN where a bin is empty."""
-
-    @property
-    def accuracy(self) -> Floats:
-        """Share read rightly in each bin; NaN where a bin is empty."""
 
 
 def draw_curves(history: Mapping[str, Sequence[float]], axes: Sequence[Axes] | None = None) -> list[Axes]:
@@ -182,7 +164,9 @@ def draw_confusion(
     return ax
 
 
-def draw_reliability(before: Bins, after: Bins | None = None, axes: Sequence[Axes] | None = None) -> list[Axes]:
+def draw_reliability(
+    before: Reliability, after: Reliability | None = None, axes: Sequence[Axes] | None = None
+) -> list[Axes]:
     """Draw how often a stated confidence turns out right, and how many pictures stand behind each point.
 
     Args:
@@ -197,10 +181,8 @@ def draw_reliability(before: Bins, after: Bins | None = None, axes: Sequence[Axe
         C. Guo, G. Pleiss, Y. Sun and K. Weinberger, "On calibration of modern neural networks", ICML 2017.
 
     Example:
-        >>> from types import SimpleNamespace
-        >>> bins = SimpleNamespace(edges=np.array([0, 0.5, 1]), counts=np.array([0, 4]),
-        ...                        confidence=np.array([np.nan, 0.9]), accuracy=np.array([np.nan, 0.75]))
-        >>> diagram, counts = draw_reliability(bins)
+        >>> from digitlab.judging.calibration import measure_reliability
+        >>> diagram, counts = draw_reliability(measure_reliability([[0.9, 0.1]] * 4, [0, 0, 0, 1], bins=2))
         >>> diagram.lines[1].get_xydata().tolist()
         [[90.0, 75.0]]
     """
@@ -218,10 +200,10 @@ def draw_reliability(before: Bins, after: Bins | None = None, axes: Sequence[Axe
         series.append(("after calibration", after, VERMILLION, "s", 1))
     width = 100 * float(np.diff(before.edges).mean())
     for label, bins, colour, marker, side in series:
-        filled = np.asarray(bins.counts) > 0
-        x, y = 100 * np.asarray(bins.confidence)[filled], 100 * np.asarray(bins.accuracy)[filled]
+        filled = bins.counts > 0
+        x, y = 100 * bins.confidence[filled], 100 * bins.accuracy[filled]
         diagram.plot(x, y, color=colour, marker=marker, markersize=5, linewidth=1.6, label=label, clip_on=False)
-        centre = 50 * (np.asarray(bins.edges)[1:] + np.asarray(bins.edges)[:-1])
+        centre = 50 * (bins.edges[1:] + bins.edges[:-1])
         shift = 0.21 * width * side if after is not None else 0.0
         histogram.bar(centre + shift, bins.counts, width=width * (0.42 if after is not None else 0.84), color=colour)
     diagram.set_xlim(0, 100)

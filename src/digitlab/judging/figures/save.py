@@ -9,11 +9,11 @@ from __future__ import annotations
 import io
 import os
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from digitlab.judging.figures.charts import Bins, draw_confusion, draw_curves, draw_reliability
+from digitlab.judging.figures.charts import draw_confusion, draw_curves, draw_reliability
 from digitlab.judging.figures.pictures import draw_mistakes, draw_predictions, draw_samples
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from digitlab.judging.metrics import Evaluation
 
 FIGURES = (
     "sample-images",
@@ -48,11 +50,7 @@ class FigureContent:
         images: uint8 (n, h, w), the test pictures.
         labels: integer (n,).
         probabilities: float (n, k).
-        confusion: integer (k, k).
-        mistakes: integer, indices of test pictures, most confident first.
-        reliability: Bins before calibration.
-        calibrated_reliability: Bins after it, where it was done.
-        doubtful: Indices of test pictures with a doubtful label.
+        evaluation: What `evaluate` said about them.
     """
 
     class_names: Sequence[str]
@@ -62,11 +60,7 @@ class FigureContent:
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.integer]
     probabilities: npt.NDArray[np.floating]
-    confusion: npt.NDArray[np.integer]
-    mistakes: npt.NDArray[np.integer]
-    reliability: Bins
-    calibrated_reliability: Bins | None = None
-    doubtful: Sequence[int] = field(default=())
+    evaluation: Evaluation
 
 
 def warm_up() -> None:
@@ -95,15 +89,15 @@ def draw_all(content: FigureContent) -> Iterator[tuple[str, Figure]]:
     Yields:
         Name (as in `FIGURES`) and figure.
     """
-    c = content
+    c, e = content, content.evaluation
     test = (c.images, c.labels, c.probabilities, c.class_names)
     yield "sample-images", _figure(draw_samples(c.train_images, c.train_labels, c.class_names))
     yield "training-curves", _figure(draw_curves(c.history)[0])
-    yield "confusion-matrix", _figure(draw_confusion(c.confusion, c.class_names, "count"))
-    yield "confusion-matrix-by-row", _figure(draw_confusion(c.confusion, c.class_names, "row"))
+    yield "confusion-matrix", _figure(draw_confusion(e.confusion, c.class_names, "count"))
+    yield "confusion-matrix-by-row", _figure(draw_confusion(e.confusion, c.class_names, "row"))
     yield "sample-predictions", _figure(draw_predictions(*test))
-    yield "misclassified", _figure(draw_mistakes(*test, mistakes=c.mistakes, doubtful=c.doubtful))
-    yield "reliability", _figure(draw_reliability(c.reliability, c.calibrated_reliability)[0])
+    yield "misclassified", _figure(draw_mistakes(*test, mistakes=e.mistakes, doubtful=e.doubtful))
+    yield "reliability", _figure(draw_reliability(e.reliability, e.calibrated_reliability)[0])
 
 
 def _figure(ax: Axes) -> Figure:
