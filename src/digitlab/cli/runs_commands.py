@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _Runs = Annotated[
     Path | None,
-    typer.Option("--runs", help="Folder of the runs. [default: $DIGITLAB_RUNS or ./runs]", show_default=False),
+    typer.Option("--runs", help="Folder of the runs. (default: $DIGITLAB_RUNS or ./runs)", show_default=False),
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -36,14 +36,14 @@ def _train(
         str | None, typer.Option(help="Folder of IDX files, .npz, or folder with a sub-folder a class.")
     ] = None,
     validation: Annotated[
-        int | None, typer.Option(help="Training images kept for validation. [default: 5000]", show_default=False)
+        int | None, typer.Option(help="Training images kept for validation. (default: 5000)", show_default=False)
     ] = None,
     model: Annotated[str | None, typer.Option(help="A Keras model of your own, as my_file.py:build.")] = None,
     engine: Annotated[str, typer.Option(help="auto, compiled (JAX), or fit (Keras' own loop).")] = "auto",
     resume: Annotated[str | None, typer.Option(help="Go on with a stopped run: its path, name, or latest.")] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the run. [default: recipe and time]")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run. (default: recipe and time)")] = None,
     runs: Annotated[
-        Path | None, typer.Option(help="Folder of the runs. [default: $DIGITLAB_RUNS or ./runs]", show_default=False)
+        Path | None, typer.Option(help="Folder of the runs. (default: $DIGITLAB_RUNS or ./runs)", show_default=False)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,

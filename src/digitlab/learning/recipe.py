@@ -23,16 +23,16 @@ ACTIVATIONS = ("relu", "gelu", "elu", "silu", "tanh", "sigmoid")
 
 
 def _setting(default: Any, help_text: str, *, choices: tuple[str, ...] = (), bounds: str = "") -> Any:
-    """A field with its help text and, for the check, its choices or bounds such as ``"> 0"`` or ``"0 <= x < 1"``."""
+    """A field with its help text and, for the check, its choices or bounds (a key of `_BOUNDS`)."""
     return field(default=default, metadata={"help": help_text, "choices": choices, "bounds": bounds})
 
 
 # What each `bounds` text above means; kept as text so that help, docs and error message say the same thing.
 _BOUNDS = {
-    "x >= 1": lambda x: x >= 1,
-    "x >= 0": lambda x: x >= 0,
-    "x > 0": lambda x: x > 0,
-    "0 <= x < 1": lambda x: 0 <= x < 1,
+    "of at least 1": lambda x: x >= 1,
+    "of at least 0": lambda x: x >= 0,
+    "above 0": lambda x: x > 0,
+    "from 0 to below 1": lambda x: 0 <= x < 1,
 }
 
 
@@ -50,30 +50,30 @@ class Recipe:
         (128,)
         >>> Recipe(dropout=1.5)
         Traceback (most recent call last):
-        digitlab.errors.RecipeError: dropout: got 1.5, expected a number with 0 <= x < 1
+        digitlab.errors.RecipeError: dropout: got 1.5, expected a number from 0 to below 1
     """
 
     name: str = _setting("mlp", "Name of the recipe this one came from.")
-    description: str = _setting("784-128-10, ReLU, softmax: the classic first network", "One line for people.")
+    description: str = _setting("784-128-10, ReLU, softmax", "One line for people.")
     network: str = _setting("dense", "Architecture: a function in digitlab.learning.models.")
     hidden: tuple[int, ...] = _setting((128,), "Units of each hidden layer, as in 256,128; empty for none.")
     activation: str = _setting("relu", "Activation of the hidden layers.", choices=ACTIVATIONS)
     output: str = _setting("softmax", "Activation of the last layer.", choices=OUTPUTS)
     flat_input: bool = _setting(False, "The model takes rows of 784 pixels instead of 28 x 28 pictures.")
-    dropout: float = _setting(0.0, "Share of hidden units silenced in a training step.", bounds="0 <= x < 1")
+    dropout: float = _setting(0.0, "Share of hidden units silenced in a training step.", bounds="from 0 to below 1")
     batch_norm: bool = _setting(False, "Batch normalisation before each hidden activation.")
     loss: str = _setting("sparse_categorical_crossentropy", "Keras' name of the loss.", choices=LOSSES)
-    label_smoothing: float = _setting(0.0, "Share of the label spread over all classes.", bounds="0 <= x < 1")
+    label_smoothing: float = _setting(0.0, "Share of the label spread over all classes.", bounds="from 0 to below 1")
     optimizer: str = _setting("adam", "Keras' name of the optimizer.", choices=OPTIMIZERS)
     schedule: str = _setting(
         "one-cycle", "Learning rate: linear warm-up then cosine to 0, or constant.", choices=SCHEDULES
     )
-    peak_rate: float = _setting(2e-3, "Learning rate after warm-up (or all along, if constant).", bounds="x > 0")
-    warmup: float = _setting(0.2, "Share of all steps that the learning rate takes to rise.", bounds="0 <= x < 1")
-    weight_decay: float = _setting(0.0, "Decoupled weight decay per step, times the learning rate.", bounds="x >= 0")
-    epochs: int = _setting(10, "Passes over the training images.", bounds="x >= 1")
-    batch_size: int = _setting(32, "Images in a training step.", bounds="x >= 1")
-    seed: int = _setting(0, "Seed of weights, order and dropout; the same seed gives the same weights.", bounds="x >= 0")
+    peak_rate: float = _setting(2e-3, "Learning rate after warm-up (or all along, if constant).", bounds="above 0")
+    warmup: float = _setting(0.2, "Share of all steps that the learning rate takes to rise.", bounds="from 0 to below 1")
+    weight_decay: float = _setting(0.0, "Decoupled weight decay per step, times the learning rate.", bounds="of at least 0")
+    epochs: int = _setting(10, "Passes over the training images.", bounds="of at least 1")
+    batch_size: int = _setting(32, "Images in a training step.", bounds="of at least 1")
+    seed: int = _setting(0, "Seed of weights, order and dropout; the same seed gives the same weights.", bounds="of at least 0")
 
     def __post_init__(self) -> None:
         for spec in dataclasses.fields(self):
@@ -123,7 +123,7 @@ def _check(spec: dataclasses.Field[Any], value: Any) -> None:
         whole = spec.type == "int"
         good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
         good = good and math.isfinite(value) and (not bounds or bool(_BOUNDS[bounds](value)))
-        expected = f"a {'whole number' if whole else 'number'}" + (f" with {bounds}" if bounds else "")
+        expected = f"a {'whole number' if whole else 'number'}" + (f" {bounds}" if bounds else "")
     if not good:
         raise RecipeError(f"{spec.name}: got {value!r}, expected {expected}")
 
@@ -140,17 +140,17 @@ RECIPES: dict[str, Recipe] = {
     for r in (
         Recipe(
             name="linear-sigmoid",
-            description="784-10 with sigmoid outputs: the first tutorial's network",
+            description="784-10, sigmoid outputs",
             hidden=(),
             output="sigmoid",
             schedule="constant",
             peak_rate=1e-3,
             epochs=5,
         ),
-        Recipe(name="linear", description="784-10: softmax regression", hidden=(), epochs=5),
+        Recipe(name="linear", description="784-10, softmax", hidden=(), epochs=5),
         Recipe(
             name="mlp100-sigmoid",
-            description="784-100 ReLU-10 with sigmoid outputs",
+            description="784-100-10, sigmoid outputs",
             hidden=(100,),
             output="sigmoid",
             schedule="constant",
@@ -159,7 +159,7 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             name="mlp-onehot",
-            description="784-128 ReLU-10 on flattened rows and one-hot labels",
+            description="784-128-10, one-hot labels",
             flat_input=True,
             loss="categorical_crossentropy",
             epochs=5,
@@ -167,7 +167,7 @@ RECIPES: dict[str, Recipe] = {
         Recipe(),
         Recipe(
             name="mlp2",
-            description="784-512-256-10 with dropout",
+            description="784-512-256-10, dropout",
             hidden=(512, 256),
             dropout=0.2,
         ),

@@ -1,0 +1,35 @@
+"""What several test files need: a small piece of the real MNIST, and quiet, repeatable libraries."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+import pytest
+
+from digitlab.data import Dataset, Split, load
+
+
+@pytest.fixture(scope="session")
+def mnist() -> Dataset:
+    return load()
+
+
+@pytest.fixture(scope="session")
+def small(mnist: Dataset) -> Dataset:
+    """1,003 training images (so that no batch size divides them), 200 validation and 300 test images."""
+    import dataclasses
+
+    def first(split: Split, count: int) -> Split:
+        return Split(split.images[:count], split.labels[:count])
+
+    return dataclasses.replace(
+        mnist,
+        name="small MNIST",
+        train=first(mnist.train, 1003),
+        validation=first(mnist.validation, 200),
+        test=first(mnist.test, 300),
+        doubtful=frozenset(),
+    )

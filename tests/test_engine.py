@@ -1,0 +1,218 @@
+"""The compiled engine against Keras' own `fit`, and the laws that make a run repeatable."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from digitlab.data import Dataset
+from digitlab.errors import RecipeError, RunError
+from digitlab.learning import Recipe, engine, recipe
+from digitlab.learning.engine import Pictures, order, predict, train
+from digitlab.learning.models import build
+from digitlab.learning.state import TrainState, load, to_bytes
+
+DROPOUT_AND_NORM = recipe("mlp", hidden=(32, 16), dropout=0.3, batch_norm=True, epochs=2, batch_size=50)
+SMOOTHED = recipe("mlp-onehot", hidden=(24,), label_smoothing=0.1, epochs=2, batch_size=64, optimizer="adamw")
+RECIPES = [
+    pytest.param(recipe("mlp", epochs=2, batch_size=32), id="mlp"),
+    pytest.param(recipe("linear-sigmoid", epochs=2, batch_size=100), id="sigmoid"),
+    pytest.param(DROPOUT_AND_NORM, id="dropout and batch normalisation"),
+    pytest.param(SMOOTHED, id="one-hot, smoothed, AdamW"),
+    pytest.param(recipe("linear", epochs=2, optimizer="sgd", batch_size=5000), id="one batch, SGD"),
+]
+
+
+def pictures(small: Dataset) -> tuple[Pictures, Pictures]:
+    return (
+        Pictures(small.train.images, small.train.labels),
+        Pictures(small.validation.images, small.validation.labels),
+    )
+
+
+def bits(state: TrainState) -> list[bytes]:
+    return [a.tobytes() for a in (*state.weights, *state.optimizer)]
+
+
+def without_seconds(state: TrainState) -> dict[str, list[float]]:
+    return {name: values for name, values in state.history.items() if name != "seconds"}
+
+
+@pytest.mark.parametrize("settings", RECIPES)
+def test_compiled_engine_equals_plain_keras_fit(settings: Recipe, small: Dataset) -> None:
+    """Plain `model.fit` on arrays laid out in the same order; nothing of the engine but `order` and the optimizer."""
+    training, validation = pictures(small)
+    compiled = build(settings)
+    state = train(compiled, settings, training, validation, engine="compiled")
+
+    plain = build(settings)
+    steps = -(-len(training) // settings.batch_size) * settings.epochs
+    plain.compile(engine.make_optimizer(settings, steps), engine.make_loss(settings), metrics=["accuracy"])
+    one_hot = settings.loss == "categorical_crossentropy"
+
+    def arrays(some: Pictures, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x = some.images[indices].reshape(-1, *plain.input_shape[1:]).astype("float32")
+        y = some.labels[indices].astype("int32")
+        return x, np.eye(10, dtype="float32")[y] if one_hot else y
+
+    logs: dict[str, list[float]] = {}
+    for epoch in range(settings.epochs):
+        x, y = arrays(training, order(settings.seed, epoch, len(training)))
+        history = plain.fit(
+            x,
+            y,
+            batch_size=settings.batch_size,
+            shuffle=False,
+            verbose=0,
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            validation_data=arrays(validation, np.arange(len(validation))),
+        ).history
+        for name, values in history.items():
+            logs.setdefault(name, []).extend(values)
+
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+        np.testing.assert_allclose(state.history[name], logs[name], rtol=2e-4, atol=1e-6, err_msg=name)
+    for ours, theirs in zip(compiled.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize("settings", [RECIPES[0], RECIPES[2], RECIPES[3]])
+def test_fit_engine_gives_the_same_history(settings: Recipe, small: Dataset) -> None:
+    histories, weights = [], []
+    for name in ("compiled", "fit"):
+        state = train(build(settings), settings, *pictures(small), engine=name)
+        histories.append(state.history)
+        weights.append(state.weights)
+    assert list(histories[0]) == list(histories[1])
+    for name in ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"):
+        np.testing.assert_allclose(histories[0][name], histories[1][name], rtol=2e-4, atol=1e-6, err_msg=name)
+    for ours, theirs in zip(*weights, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", ["compiled", "fit"])
+def test_same_seed_is_bit_equal_and_another_is_not(name: str, small: Dataset) -> None:
+    settings = recipe(DROPOUT_AND_NORM, epochs=1)
+    first, again, other = (
+        train(build(s), s, *pictures(small), engine=name) for s in (settings, settings, recipe(settings, seed=1))
+    )
+    assert bits(first) == bits(again)
+    assert without_seconds(first) == without_seconds(again)
+    assert bits(first) != bits(other)
+
+
+@pytest.mark.parametrize("name", ["compiled", "fit"])
+def test_two_epochs_and_two_more_are_bit_equal_to_four(name: str, small: Dataset) -> None:
+    settings = recipe(DROPOUT_AND_NORM, epochs=4)
+    whole = train(build(settings), settings, *pictures(small), engine=name)
+
+    kept: list[bytes] = []
+    train(build(settings), settings, *pictures(small), engine=name, on_epoch=lambda state: kept.append(to_bytes(state)))
+    from tempfile import NamedTemporaryFile
+
+    with NamedTemporaryFile() as file:
+        file.write(kept[1])
+        file.flush()
+        from pathlib import Path
+
+        half = load(Path(file.name))
+    assert half.epoch == 2
+    resumed = train(build(settings), settings, *pictures(small), engine=name, resume=half)
+    assert bits(whole) == bits(resumed)
+    assert without_seconds(whole) == without_seconds(resumed)
+
+
+def test_length_of_stretches_does_not_change_the_result(small: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = recipe("mlp", epochs=1, dropout=0.2)
+    states = []
+    for seconds in (0.0, 100.0):  # stretches of one step, and as long as the epoch
+        monkeypatch.setattr(engine, "STRETCH_SECONDS", seconds)
+        states.append(train(build(settings), settings, *pictures(small), engine="compiled"))
+    assert bits(states[0]) == bits(states[1])
+
+
+def test_training_leaves_global_random_state_alone(small: Dataset) -> None:
+    import random
+
+    random.seed(5)
+    np.random.seed(5)
+    expected = random.random(), np.random.random()
+    random.seed(5)
+    np.random.seed(5)
+    settings = recipe("linear", epochs=1)
+    train(build(settings), settings, *pictures(small))
+    assert (random.random(), np.random.random()) == expected
+
+
+def test_it_learns(small: Dataset) -> None:
+    settings = recipe("mlp", epochs=10)
+    model = build(settings)
+    train(model, settings, pictures(small)[0])
+    right = (predict(model, small.test.images).argmax(1) == small.test.labels).mean()
+    assert right > 0.8  # scikit-learn's logistic regression on the same 1,003 images gets 0.83
+
+
+def test_progress_moves_within_an_epoch(small: Dataset) -> None:
+    settings = recipe("mlp", epochs=2)
+    seen: list[engine.Progress] = []
+    train(build(settings), settings, pictures(small)[0], on_progress=seen.append)
+    assert [p.epoch for p in seen] == sorted(p.epoch for p in seen)
+    assert seen[-1].images == 1003
+    assert seen[-1].of == 1003
+    assert len(seen) > 4
+
+
+def test_no_validation_images_give_nan(small: Dataset) -> None:
+    settings = recipe("linear", epochs=1)
+    state = train(build(settings), settings, pictures(small)[0])
+    assert np.isnan(state.history["val_loss"]).all()
+
+
+def test_order_is_a_new_permutation_each_epoch() -> None:
+    for epoch in range(3):
+        assert sorted(order(7, epoch, 1003)) == list(range(1003))
+    assert order(7, 0, 50).tolist() != order(7, 1, 50).tolist()
+
+
+def test_predict_is_the_models_own_answer(small: Dataset) -> None:
+    model = build(recipe("mlp"))
+    images = small.train.images  # 1,003: one whole chunk and three pictures
+    np.testing.assert_allclose(predict(model, images), model.predict(images, verbose=0), rtol=1e-4, atol=1e-6)
+
+
+def test_sigmoid_outputs_are_judged_as_shares(small: Dataset) -> None:
+    model = build(recipe("linear-sigmoid"))
+    outputs = model.predict(small.test.images, verbose=0)
+    np.testing.assert_allclose(
+        predict(model, small.test.images), outputs / outputs.sum(1, keepdims=True), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_keras_divides_sigmoid_outputs_by_their_sum_under_this_loss() -> None:
+    """What the docs say of JAX: the loss of sigmoid outputs is that of their shares, not of the logits' softmax."""
+    import keras
+
+    logits = np.array([[2.0, -1.0, 0.5]], "float32")
+    shares = 1 / (1 + np.exp(-logits))
+    shares /= shares.sum()
+    loss = keras.losses.SparseCategoricalCrossentropy()(np.array([0]), keras.ops.sigmoid(logits))
+    assert float(loss) == pytest.approx(-np.log(shares[0, 0]), rel=1e-5)
+    softmax = np.exp(logits) / np.exp(logits).sum()
+    assert float(loss) != pytest.approx(-np.log(softmax[0, 0]), rel=1e-2)
+
+
+def test_diverging_training_says_so(small: Dataset) -> None:
+    settings = recipe("mlp", optimizer="sgd", peak_rate=1e30, epochs=1, schedule="constant", activation="elu")
+    with pytest.raises(FloatingPointError, match="lower --peak-rate"):
+        train(build(settings), settings, pictures(small)[0])
+
+
+def test_unknown_engine_and_wrong_state_are_refused(small: Dataset) -> None:
+    settings = recipe("linear", epochs=1)
+    with pytest.raises(RecipeError, match="expected one of auto, compiled, fit"):
+        train(build(settings), settings, pictures(small)[0], engine="turbo")
+    other = train(build(settings), settings, pictures(small)[0])
+    wider = recipe("mlp", epochs=2)
+    with pytest.raises(RunError, match="not of the same recipe"):
+        train(build(wider), wider, pictures(small)[0], resume=other)
