@@ -1,0 +1,235 @@
+"""A data set kept as pictures: one sub-folder a class, its name the class.
+
+    mine/0/*.png  mine/1/*.png  …                   split here: of each class a sixth becomes the test images
+    mine/train/0/*.png …  mine/test/0/*.png …       split as given
+
+**Order.** Labels follow the folder names in natural order (2 before 10). Within a class pictures are ordered by the
+SHA-256 of their pixels, then the classes are interleaved so that every stretch of the data set holds them in equal
+shares. So the order, the test images and the validation images (the last of the training images) are stratified and
+look random, but depend on nothing but the pictures: not on file names, the machine, or a seed.
+
+**Polarity.** digitlab's pictures are bright ink on 0. If the median of all border pixels of the whole data set is
+above 127 the background is light and every picture is inverted. It is decided once for the data set, not a picture at a
+time: clothes and thick strokes reach the border, and a picture turned by mistake is worse than none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from digitlab.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+FEWEST_CLASSES, MOST_CLASSES = 2, 100
+TEST_SHARE = 6  # one picture in six is a test picture, as in MNIST
+_CLUTTER = {"__macosx", "thumbs.db", "desktop.ini"}
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """What a folder of class folders holds: uint8 images (n, side, side), ink bright on 0, labels from 0."""
+
+    class_names: tuple[str, ...]
+    train_images: NDArray[np.uint8]
+    train_labels: NDArray[np.uint8]
+    test_images: NDArray[np.uint8]
+    test_labels: NDArray[np.uint8]
+
+
+def is_clutter(path: Path) -> bool:
+    """Say whether a file or folder is left by a system rather than put there by a person.
+
+    Example:
+        >>> is_clutter(Path(".DS_Store")), is_clutter(Path("Thumbs.db")), is_clutter(Path("7.png"))
+        (True, True, False)
+    """
+    return path.name.startswith(".") or path.name.lower() in _CLUTTER
+
+
+def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Give the key that sorts names as people do, numbers by value.
+
+    Example:
+        >>> sorted(["10", "b", "2", "a"], key=natural_key)
+        ['2', '10', 'a', 'b']
+    """
+    # [0-9], not \\d: int() refuses some characters that \\d takes for digits.
+    parts = re.split(r"([0-9]+)", name)
+    return tuple((0, int(part), "") if part.isdigit() and part.isascii() else (1, 0, part) for part in parts if part)
+
+
+def read(path: Path, side: int = 28) -> Pictures:
+    """Read a folder of class folders.
+
+    Colour becomes grey by luminance; transparent pictures are laid on white if what is visible is dark, else on black;
+    16-bit grey is brought to 8; EXIF rotation is applied. Of an animation the first picture counts. Nothing is resized.
+
+    Args:
+        path: The folder; see the head of this module for its two layouts.
+        side: Height and width every picture must have, in pixels.
+
+    Returns:
+        Training and test pictures with the names of the classes.
+
+    Raises:
+        DataError: Fewer than 2 or more than 100 classes, an empty class, classes that differ between train and test, a
+            picture that cannot be read or has another size; the message names the file.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> for name, shade in [("cross", 255), ("circle", 128)] * 2:
+        ...     (folder / name).mkdir(exist_ok=True)
+        ...     for n in range(2):
+        ...         picture = Image.new("L", (28, 28))
+        ...         picture.putpixel((14 + n, 14), shade)
+        ...         picture.save(folder / name / f"{n}.png")
+        >>> pictures = read(folder)
+        >>> pictures.class_names, pictures.train_labels.tolist(), pictures.test_labels.tolist()
+        (('circle', 'cross'), [0, 1], [0, 1])
+    """
+    names = {entry.name.lower(): entry for entry in _listing(path) if entry.is_dir()}
+    if "train" in names or "test" in names:
+        if set(names) != {"train", "test"}:
+            raise DataError(
+                f"{path}: sub-folders {', '.join(sorted(names))}, expected train and test, or one sub-folder a class."
+                " Move the others away; validation images are set aside from train."
+            )
+        class_names, train = _read_split(names["train"], side)
+        test_names, test = _read_split(names["test"], side)
+        if class_names != test_names:
+            odd = ", ".join(sorted(set(class_names) ^ set(test_names), key=natural_key))
+            raise DataError(
+                f"{path}: class {odd} lies in only one of train and test, expected the same classes in both."
+            )
+    else:
+        class_names, images = _read_split(path, side)
+        for name, pictures in zip(class_names, images, strict=True):
+            if len(pictures) < 2:
+                raise DataError(
+                    f"{path / name}: 1 picture, expected at least 2 (one to train, one to test). Add some, or give"
+                    " train and test folders."
+                )
+        ordered = [_by_content(pictures) for pictures in images]
+        cuts = [len(pictures) - max(1, len(pictures) // TEST_SHARE) for pictures in ordered]
+        train = [pictures[:cut] for pictures, cut in zip(ordered, cuts, strict=True)]
+        test = [pictures[cut:] for pictures, cut in zip(ordered, cuts, strict=True)]
+    if _is_light(train + test):
+        train = [255 - pictures for pictures in train]
+        test = [255 - pictures for pictures in test]
+    return Pictures(class_names, *_interleave(train), *_interleave(test))
+
+
+def _listing(path: Path) -> list[Path]:
+    try:
+        entries = [entry for entry in path.iterdir() if not is_clutter(entry)]
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}), expected a folder.") from None
+    return sorted(entries, key=lambda entry: (natural_key(entry.name), entry.name))
+
+
+def _read_split(path: Path, side: int) -> tuple[tuple[str, ...], list[NDArray[np.uint8]]]:
+    """Read one folder of class folders: their names, and uint8 (n, side, side) a class."""
+    entries = _listing(path)
+    for entry in entries:
+        if not entry.is_dir():
+            raise DataError(
+                f"{entry}: a file beside the class folders, expected only folders. Move it into its class, or away."
+            )
+    if not FEWEST_CLASSES <= len(entries) <= MOST_CLASSES:
+        raise DataError(
+            f"{path}: {len(entries)} class folders, expected {FEWEST_CLASSES} to {MOST_CLASSES}, one a class."
+        )
+    files: list[Path] = []
+    counts: list[int] = []
+    for folder in entries:
+        pictures = _listing(folder)
+        if not pictures:
+            raise DataError(f"{folder}: an empty class, expected at least one picture. Add some or remove the folder.")
+        files += pictures
+        counts.append(len(pictures))
+    with warnings.catch_warnings():
+        # Pillow warns of oddities (a palette with bytes for transparency, a huge picture) that are handled below.
+        warnings.simplefilter("ignore")
+        workers = min(8, os.cpu_count() or 1)
+        with ThreadPoolExecutor(workers) as pool:
+            images = np.stack(list(pool.map(lambda file: _read_picture(file, side), files)))
+    return tuple(entry.name for entry in entries), np.split(images, np.cumsum(counts)[:-1])
+
+
+def _read_picture(path: Path, side: int) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    if path.is_dir():
+        raise DataError(f"{path}: a folder inside a class folder, expected a picture. Put the pictures one level up.")
+    try:
+        with Image.open(path) as picture:
+            # Only the header has been read so far: a picture of another size, a bomb too, is never unpacked.
+            if picture.size != (side, side):
+                raise DataError(
+                    f"{path}: {picture.width} x {picture.height} pixels, expected {side} x {side}."
+                    " Resize the pictures first."
+                )
+            return _to_grey(picture)
+    except DataError:
+        raise
+    except Exception as error:  # Pillow's decoders raise a dozen kinds, not all of them documented
+        reason = str(error) if isinstance(error, OSError) and error.strerror else type(error).__name__
+        raise DataError(
+            f"{path}: no readable picture ({reason}), expected a PNG, JPEG or the like. Mend or remove the file."
+        ) from None
+
+
+def _to_grey(picture: Image.Image) -> NDArray[np.uint8]:
+    from PIL import Image, ImageOps
+
+    picture = ImageOps.exif_transpose(picture)
+    if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
+        values = np.asarray(picture)
+        if picture.mode == "F" or values.min() < 0 or values.max() > 65_535:
+            raise ValueError(picture.mode)
+        return (values >> 8).astype(np.uint8)
+    if picture.has_transparency_data:
+        visible = picture.convert("LA")
+        shade, alpha = (channel.astype(np.float64) for channel in np.moveaxis(np.asarray(visible), -1, 0))
+        dark = (shade * alpha).sum() <= 127.5 * alpha.sum()
+        ground = Image.new("RGBA", picture.size, (255, 255, 255, 255) if dark else (0, 0, 0, 255))
+        picture = Image.alpha_composite(ground, picture.convert("RGBA"))
+    return np.asarray(picture.convert("L"), np.uint8)
+
+
+def _is_light(classes: list[NDArray[np.uint8]]) -> bool:
+    """Say whether the median of all border pixels is above 127."""
+    counts = np.zeros(256, np.int64)
+    for images in classes:
+        for border in (images[:, 0], images[:, -1], images[:, 1:-1, 0], images[:, 1:-1, -1]):
+            counts += np.bincount(border.ravel(), minlength=256)
+    return bool(counts[128:].sum() > counts[:128].sum())
+
+
+def _by_content(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    digests = [hashlib.sha256(np.ascontiguousarray(image).data).digest() for image in images]
+    order = sorted(range(len(images)), key=digests.__getitem__)
+    return images[order]
+
+
+def _interleave(classes: list[NDArray[np.uint8]]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Join classes so that any stretch holds them in their shares: picture i of n goes to place (i + 1/2) / n."""
+    images = np.concatenate([_by_content(pictures) for pictures in classes])
+    labels = np.repeat(np.arange(len(classes), dtype=np.uint8), [len(pictures) for pictures in classes])
+    places = np.concatenate([(np.arange(len(pictures)) + 0.5) / len(pictures) for pictures in classes])
+    order = np.argsort(places, kind="stable")
+    return np.ascontiguousarray(images[order]), labels[order]
