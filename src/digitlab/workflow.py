@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -221,8 +220,6 @@ def _train(
     model = build(recipe, len(dataset.class_names), maker)
     watcher.started(run, dataset, model, state)
     _stage(watcher, stopwatch, "train")
-    # scikit-learn's import takes a second; while the compiled loop runs, Python has nothing else to do.
-    threading.Thread(target=_import_metrics, daemon=True).start()
 
     def on_epoch(state: TrainState) -> None:
         run.keep(state)
@@ -238,12 +235,8 @@ def _train(
         on_epoch=on_epoch,
         on_progress=watcher.progress,
     )
-    runs.write_atomically(run.path / "history.csv", runs.history_csv(state.history))
+    write_atomically(run.path / "history.csv", runs.history_csv(state.history))
     return model
-
-
-def _import_metrics() -> None:
-    import sklearn.metrics  # noqa: F401
 
 
 def _judge(run: runs.Run, dataset: Dataset, model: Any, watcher: Watcher, stopwatch: Stopwatch) -> ReportContent:

@@ -284,19 +284,22 @@ class CompiledTrainer:
         return (trainable, others, optimizer), loss, (outputs.argmax(-1) == labels).sum()
 
     def _run(
-        self, carry: Any, images: Any, labels: Any, indices: Any, start: Any, stop: Any, *, size: int
-    ) -> tuple[Any, Any, Any]:
-        """Steps `start` to `stop`, each on the next `size` of `indices`: (carry, summed loss, number right)."""
+        self, carry: Any, sums: Any, images: Any, labels: Any, indices: Any, start: Any, stop: Any, *, size: int
+    ) -> tuple[Any, Any]:
+        """Steps `start` to `stop`, each on the next `size` of `indices`: (carry, sums of loss and number right).
+
+        The sums go through as well, so that they are added up step by step in one order however the clock cut the
+        epoch into stretches: the history is bit-equal from run to run, not only the weights.
+        """
         import jax
-        import jax.numpy as jnp
 
         def body(i: Any, state: Any) -> Any:
-            carry, loss, right = state
+            carry, (loss, right) = state
             chosen = jax.lax.dynamic_slice_in_dim(indices, i * size, size)
             carry, step_loss, step_right = self._step(carry, images[chosen], labels[chosen])
-            return carry, loss + size * step_loss, right + step_right
+            return carry, (loss + size * step_loss, right + step_right)
 
-        return jax.lax.fori_loop(start, stop, body, (carry, jnp.float32(0), jnp.int32(0)))  # type: ignore[no-any-return]
+        return jax.lax.fori_loop(start, stop, body, (carry, sums))  # type: ignore[no-any-return]
 
     def epoch(self, number: int, progress: Callable[[int, float, float], None]) -> dict[str, float]:
         """Train one epoch in stretches of about `STRETCH_SECONDS`; see `Trainer`."""
@@ -305,26 +308,29 @@ class CompiledTrainer:
         size = min(self._recipe.batch_size, self._count)
         indices = jax.device_put(order(self._recipe.seed, number, self._count))
         whole, left = divmod(self._count, size)
-        loss, right, step = 0.0, 0, 0
+        sums: Any = (np.float32(0), np.int32(0))
+        step = 0
+
+        def means(images: int) -> tuple[float, float]:
+            return float(sums[0]) / images, int(sums[1]) / images
+
         while step < whole:
             stop = min(whole, step + self._stretch_steps)
             started = time.perf_counter()
-            self._carry, part_loss, part_right = self._stretch(
-                self._carry, self._images, self._labels, indices, step, stop, size=size
+            self._carry, sums = self._stretch(
+                self._carry, sums, self._images, self._labels, indices, step, stop, size=size
             )
-            loss, right = loss + float(part_loss), right + int(part_right)
+            so_far = means(stop * size)  # waits for the stretch to end
             self._pace(stop - step, time.perf_counter() - started, first=number == 0 and step == 0)
             step = stop
-            progress(step * size, loss / (step * size), right / (step * size))
+            progress(step * size, *so_far)
         if left:
             # The last step takes what is left, as Keras does: a second program, for a batch of its own size.
             tail = indices[whole * size :]
-            self._carry, part_loss, part_right = self._stretch(
-                self._carry, self._images, self._labels, tail, 0, 1, size=left
-            )
-            loss, right = loss + float(part_loss), right + int(part_right)
-            progress(self._count, loss / self._count, right / self._count)
-        return {"loss": loss / self._count, "accuracy": right / self._count, **self._validate()}
+            self._carry, sums = self._stretch(self._carry, sums, self._images, self._labels, tail, 0, 1, size=left)
+            progress(self._count, *means(self._count))
+        loss, accuracy = means(self._count)
+        return {"loss": loss, "accuracy": accuracy, **self._validate()}
 
     def _pace(self, steps: int, seconds: float, *, first: bool) -> None:
         """Fit the length of the next stretch to the clock; the first one was mostly compilation."""

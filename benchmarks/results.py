@@ -1,0 +1,39 @@
+"""Where the benchmarks write: one section of RESULTS.md each, with the machine, the versions and the command."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from digitlab.machine import machine, versions
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, the first column to the left and the others to the right."""
+    lines = ["| " + " | ".join(header) + " |", "| --- |" + " ---: |" * (len(header) - 1)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def provenance(extra: str = "") -> str:
+    """One line: when, on what, with which versions, by which command."""
+    found = machine()
+    packages = ", ".join(f"{name} {version}" for name, version in versions().items())
+    command = "python " + " ".join(["benchmarks/" + Path(sys.argv[0]).name, *sys.argv[1:]])
+    return (
+        f"{datetime.date.today().isoformat()}; {found['processor']}, {found['cores']} cores, {found['system']}; "
+        f"{packages}{'; ' + extra if extra else ''}. Command: `{command}`"
+    )
+
+
+def write_section(name: str, title: str, body: str) -> None:
+    """Replace the section between its markers in RESULTS.md, or add it at the end."""
+    text = RESULTS.read_text("utf-8") if RESULTS.exists() else "# Results\n\nEvery figure here was printed by a command in this folder.\n"
+    section = f"<!-- {name} -->\n## {title}\n\n{body}\n<!-- /{name} -->"
+    pattern = re.compile(rf"<!-- {re.escape(name)} -->.*?<!-- /{re.escape(name)} -->", re.DOTALL)
+    text = pattern.sub(lambda _: section, text) if pattern.search(text) else f"{text.rstrip()}\n\n{section}\n"
+    RESULTS.write_text(text, "utf-8")
