@@ -1,0 +1,208 @@
+"""Which test pictures a report shows, and the sheets of PNG that carry them.
+
+All pictures lie on one sheet, so the page holds one image and shows parts of it: 200 single data URLs would be three
+times as large.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from digitlab.judging.report.content import ReportContent
+
+    Integers = npt.NDArray[np.int64]
+
+COLUMNS = 40  # pictures in a row of the sheet
+GAP = 1  # empty pixels between them: a browser that scales by a fraction takes a little from the neighbour
+SHEET_BYTES = 1_350_000  # of PNG; as base64 1.8 MB, which leaves room for all the rest of 3 MB
+MOST_PICTURES = 6_000  # their probabilities, as numbers in the page, take 40 bytes each
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """Indices of test pictures, by what they are shown for.
+
+    Attributes:
+        shown: every picture on the sheet once, mistakes first (most confident first), in the order of the sheet.
+        mistakes: how many of `shown`, from its start, are mistakes.
+        hardest: pictures read right with the least confidence, least sure first.
+        typical: for each class, the right ones nearest to the class's mean picture.
+        strangest: for each class, those whose own class got the least probability.
+    """
+
+    shown: Integers
+    mistakes: int
+    hardest: Integers
+    typical: tuple[Integers, ...]
+    strangest: tuple[Integers, ...]
+
+
+def select(content: ReportContent, mistakes: int | None = None) -> Selection:
+    """Choose the pictures worth showing: all mistakes, and a few right ones.
+
+    Args:
+        content: Of the report.
+        mistakes: How many mistakes at most; all up to `MOST_PICTURES` if absent.
+
+    Returns:
+        The selection; the same for the same content.
+    """
+    e, labels = content.evaluation, content.labels
+    k = len(content.class_names)
+    each = 6 if k <= 12 else 4 if k <= 30 else 2
+    read = content.probabilities.argmax(axis=1)
+    own = content.probabilities[np.arange(len(labels)), labels]
+    right = np.flatnonzero(read == labels)
+    by_doubt = right[np.argsort(own[right], kind="stable")]
+    flat = content.images.reshape(len(labels), -1)
+    typical, strangest, hard_of_class = [], [], []
+    for one in range(k):
+        members = np.flatnonzero(labels == one)
+        good = members[read[members] == one]
+        strangest.append(members[np.argsort(own[members], kind="stable")[:each]])
+        hard_of_class.append(good[np.argsort(own[good], kind="stable")[: 2 * each]])
+        typical.append(good[_central(flat, good, each)])
+    hardest = by_doubt[: max(60, 4 * k)]
+    limit = MOST_PICTURES if mistakes is None else mistakes
+    wrong = e.mistakes[:limit]
+    # A cut that keeps only the most confident mistakes would empty some cells: spread it over the whole order.
+    if len(e.mistakes) > limit:
+        wrong = e.mistakes[np.linspace(0, len(e.mistakes) - 1, limit).astype(int)] if limit else e.mistakes[:0]
+    others = np.unique(np.concatenate([hardest, *hard_of_class, *typical, *strangest]))
+    others = others[~np.isin(others, wrong)].astype(np.int64)
+    # The strangest members are mistakes too, and so belong with them where the mistakes had to be thinned.
+    extra = others[read[others] != labels[others]]
+    right_ones = others[read[others] == labels[others]]
+    wrong = np.concatenate([wrong, extra])
+    wrong = wrong[np.argsort(-content.probabilities[wrong, read[wrong]], kind="stable")]
+    shown = np.concatenate([wrong, right_ones]).astype(np.int64)
+    return Selection(shown, len(wrong), hardest.astype(np.int64), tuple(typical), tuple(strangest))
+
+
+def _central(flat: npt.NDArray[np.uint8], members: Integers, count: int) -> Integers:
+    """Find the members nearest to their own mean picture, nearest first."""
+    if not len(members):
+        return members
+    values = flat[members].astype(np.float32)
+    distance = np.square(values - values.mean(axis=0)).sum(axis=1)
+    return np.argsort(distance, kind="stable")[:count]
+
+
+def sheet(images: npt.NDArray[np.uint8], columns: int = COLUMNS, gap: int = GAP) -> npt.NDArray[np.uint8]:
+    """Lay pictures out row by row.
+
+    Args:
+        images: uint8 (n, h, w).
+        columns: Pictures in a row.
+        gap: Empty pixels to the right of and below each.
+
+    Returns:
+        uint8 (rows * (h + gap), columns * (w + gap)), at least one row.
+
+    Example:
+        >>> sheet(np.full((2, 1, 1), 7, np.uint8), columns=2)
+        array([[7, 0, 7, 0],
+               [0, 0, 0, 0]], dtype=uint8)
+    """
+    count, height, width = images.shape
+    rows = max(1, -(-count // columns))
+    paper = np.zeros((rows * columns, height + gap, width + gap), np.uint8)
+    paper[:count, :height, :width] = images
+    grid = paper.reshape(rows, columns, height + gap, width + gap).swapaxes(1, 2)
+    return np.ascontiguousarray(grid.reshape(rows * (height + gap), columns * (width + gap)))
+
+
+def fitting(content: ReportContent) -> tuple[Selection, bytes]:
+    """Select pictures so that their sheet keeps within `SHEET_BYTES`, leaving out mistakes where there are thousands.
+
+    Args:
+        content: Of the report.
+
+    Returns:
+        The selection, and its sheet as PNG.
+    """
+    chosen = select(content)
+    image = png(sheet(content.images[chosen.shown]))
+    while len(image) > SHEET_BYTES and chosen.mistakes > 0:
+        fewer = int(chosen.mistakes * SHEET_BYTES / len(image) * 0.95) - 20
+        smaller = select(content, max(0, fewer))
+        if len(smaller.shown) >= len(chosen.shown):
+            break
+        chosen, image = smaller, png(sheet(content.images[smaller.shown]))
+    return chosen, image
+
+
+def outcome_map(right: npt.NDArray[np.bool_]) -> bytes:
+    """Draw one pixel for each test picture in their order: clear where it was read right, vermillion where not.
+
+    Args:
+        right: bool (n,).
+
+    Returns:
+        A PNG, about square.
+
+    Example:
+        >>> outcome_map(np.array([True, False]))[:4]
+        b'\\x89PNG'
+    """
+    side = int(np.ceil(np.sqrt(len(right))))
+    rows = -(-len(right) // side)
+    pixels = np.zeros(rows * side, np.uint8)
+    pixels[: len(right)] = np.where(right, 0, 1)
+    return png(pixels.reshape(rows, side), palette=[(213, 94, 0)] * 2, alpha=bytes([0, 255]))
+
+
+def weight_sheet(weights: npt.NDArray[np.floating], units: Integers, columns: int) -> bytes:
+    """Draw the weights into some units as pictures: blue for ink that speaks for it, vermillion against.
+
+    Strength is in the transparency, so that the pictures sit on a light and on a dark page.
+
+    Args:
+        weights: float (h, w, units).
+        units: Which, in the order to draw.
+        columns: Pictures in a row.
+
+    Returns:
+        A PNG. Each unit is scaled on its own, to the 99.5th percentile of its absolute weights.
+    """
+    levels = 20  # 41 colours: the eye sees no more at this size, and the file is half as large as with 255
+    chosen = np.moveaxis(weights[:, :, units], -1, 0)
+    strength = np.maximum(np.percentile(np.abs(chosen), 99.5, axis=(1, 2), keepdims=True), 1e-12)
+    index = np.rint(np.clip(chosen / strength, -1, 1) * levels).astype(np.int64) + levels
+    background = np.full((len(units), *weights.shape[:2]), levels, np.uint8)
+    background[...] = index
+    alpha = bytes(int(255 * abs(level - levels) / levels) for level in range(2 * levels + 1))
+    palette = [(213, 94, 0) if level < levels else (0, 120, 190) for level in range(2 * levels + 1)]
+    return png(sheet(background, columns, gap=0), palette=palette, alpha=alpha)
+
+
+def png(pixels: npt.NDArray[np.uint8], palette: list[tuple[int, int, int]] | None = None, alpha: bytes = b"") -> bytes:
+    """Write pixels as PNG, grey or by a palette with transparency."""
+    from PIL import Image
+
+    image = Image.fromarray(pixels)
+    options: dict[str, object] = {}
+    if palette is not None:
+        image.putpalette([part for colour in palette for part in colour])
+        options["transparency"] = alpha
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=9, **options)
+    return buffer.getvalue()
+
+
+def data_url(image: bytes) -> str:
+    """Turn a PNG into an address that holds the picture itself.
+
+    Example:
+        >>> data_url(b"abc")
+        'data:image/png;base64,YWJj'
+    """
+    return "data:image/png;base64," + base64.b64encode(image).decode("ascii")

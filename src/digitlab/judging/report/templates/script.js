@@ -1,0 +1,264 @@
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const names = data.names, k = names.length;
+  const doubtful = new Set(data.doubtful);
+  const longNames = names.some((name) => [...name].length > 2);
+  const byId = (id) => document.getElementById(id);
+  const thousands = (n) => n.toLocaleString("en");
+  document.documentElement.classList.add("script");
+
+  // Text only ever goes in as text: a class may be called "<script>".
+  function make(tag, options = {}, ...children) {
+    const node = document.createElement(tag);
+    if (options.class) node.className = options.class;
+    if (options.text !== undefined) node.textContent = options.text;
+    if (options.title) node.title = options.title;
+    node.append(...children);
+    return node;
+  }
+
+  // Confidence in thousandths of a per cent, never rounded up to certainty.
+  function percent(sure) {
+    if (sure > 99900) return "> 99.9 %";
+    return sure >= 99000 ? (Math.floor(sure / 100) / 10).toFixed(1) + " %" : Math.round(sure / 1000) + " %";
+  }
+
+  function describe(i) {
+    const doubt = doubtful.has(i) ? "; people doubt the official label" : "";
+    return `Test picture ${data.index[i]}: ${names[data.label[i]]} read as ${names[data.read[i]]}, ${percent(data.sure[i])} sure${doubt}`;
+  }
+
+  function picture(i, zoom) {
+    const node = make("span", { class: "px z" + zoom, title: describe(i) });
+    node.style.setProperty("--c", i % data.columns);
+    node.style.setProperty("--r", Math.floor(i / data.columns));
+    node.setAttribute("role", "img");
+    node.setAttribute("aria-label", describe(i));
+    node.dataset.index = data.index[i];
+    return node;
+  }
+
+  // [class, probability from 0 to 1] of picture i: all classes in their order, or the ten likeliest.
+  function probabilities(i) {
+    const row = data.probabilities[i];
+    if (data.dense) return row.map((p, one) => [one, p / 10000]);
+    return Array.from({ length: row.length / 2 }, (_, j) => [row[2 * j], row[2 * j + 1] / 10000]);
+  }
+
+  function bars(i) {
+    const box = make("div", { class: longNames ? "list" : "probs" });
+    for (const [one, p] of probabilities(i)) {
+      const kind = one === data.label[i] ? "yes" : one === data.read[i] ? "no" : "";
+      const bar = make("i");
+      bar.style.setProperty("--v", p);
+      const label = make(longNames ? "em" : "span", { text: names[one] });
+      const part = make("span", { class: kind, title: `${names[one]}: ${(100 * p).toFixed(2)} %` });
+      if (longNames) part.append(label, bar);
+      else part.append(bar, document.createTextNode(names[one]));
+      box.append(part);
+    }
+    box.setAttribute("role", "img");
+    const spoken = probabilities(i).filter(([, p]) => p >= 0.005).sort((a, b) => b[1] - a[1]);
+    box.setAttribute("aria-label", "Probabilities: " + spoken.map(([one, p]) => `${names[one]} ${Math.round(100 * p)} %`).join(", "));
+    return box;
+  }
+
+  function card(i) {
+    const wrong = data.label[i] !== data.read[i];
+    const said = make("div", { class: "said" });
+    if (wrong) said.append(make("b", { text: names[data.label[i]], title: names[data.label[i]] }), make("small", { text: "read as" }));
+    else said.append(make("small", { text: "rightly read as" }));
+    said.append(make("b", { class: wrong ? "no" : "", text: names[data.read[i]], title: names[data.read[i]] }));
+    said.append(make("span", { class: "sure", text: percent(data.sure[i]) }));
+    const foot = make("p", { class: "index" }, make("span", { text: "picture " + data.index[i] }));
+    if (doubtful.has(i)) foot.append(make("span", { class: "doubt", text: "† doubtful label" }));
+    return make("div", { class: "card" }, make("div", { class: "face" }, picture(i, 3), said), bars(i), foot);
+  }
+
+  // ---- confusion matrix
+  const matrix = byId("matrix"), readout = byId("readout"), panel = byId("panel");
+  const cells = [...matrix.querySelectorAll("td")];
+  const support = data.confusion.map((row) => row.reduce((sum, n) => sum + n, 0));
+  const at = (t, p) => cells[t * k + p];
+  const place = (cell) => [Number(cell.dataset.t), Number(cell.dataset.p)];
+
+  function say(cell) {
+    const [t, p] = place(cell), count = data.confusion[t][p];
+    const share = support[t] ? ` (${((100 * count) / support[t]).toFixed(1)} %)` : "";
+    readout.textContent = `${names[t]} read as ${names[p]}: ${thousands(count)} of ${thousands(support[t])}${share}`;
+  }
+
+  function choose(cell) {
+    for (const other of matrix.querySelectorAll("[aria-selected]")) other.removeAttribute("aria-selected");
+    cell.setAttribute("aria-selected", "true");
+    const [t, p] = place(cell), count = data.confusion[t][p], hit = t === p;
+    const found = [];
+    for (let i = 0; i < data.index.length; i++) if (data.label[i] === t && data.read[i] === p) found.push(i);
+    found.sort((a, b) => (hit ? data.sure[a] - data.sure[b] : data.sure[b] - data.sure[a]) || data.index[a] - data.index[b]);
+    panel.replaceChildren(make("h3", { text: `${names[t]} read as ${names[p]}` }));
+    let note = `${thousands(count)} of ${thousands(support[t])}`;
+    if (!count) note += ": no picture.";
+    else if (found.length < count) note += `; here ${thousands(found.length)} of them, ${hit ? "the least sure first" : "the surest first"}.`;
+    else note += hit ? ", the least sure first." : ", the surest first.";
+    panel.append(make("p", { class: "note", text: note }));
+    const few = make("div", { class: "few" });
+    for (const i of found) {
+      const mark = doubtful.has(i) ? " †" : "";
+      few.append(make("figure", {}, picture(i, 2), make("figcaption", { text: percent(data.sure[i]) + mark })));
+    }
+    panel.append(few);
+    say(cell);
+  }
+
+  function focus(cell) {
+    for (const other of cells) other.tabIndex = -1;
+    cell.tabIndex = 0;
+    cell.focus();
+  }
+
+  matrix.addEventListener("pointerover", (event) => {
+    const cell = event.target.closest("td");
+    if (cell) say(cell);
+  });
+  matrix.addEventListener("focusin", (event) => {
+    const cell = event.target.closest("td");
+    if (cell) say(cell);
+  });
+  matrix.addEventListener("pointerleave", () => {
+    const chosen = matrix.querySelector("[aria-selected]");
+    if (chosen) say(chosen);
+  });
+  matrix.addEventListener("click", (event) => {
+    const cell = event.target.closest("td");
+    if (!cell) return;
+    focus(cell);
+    choose(cell);
+  });
+  matrix.addEventListener("keydown", (event) => {
+    const cell = event.target.closest("td");
+    if (!cell || event.ctrlKey || event.altKey || event.metaKey) return;
+    const [t, p] = place(cell);
+    const last = k - 1;
+    const moves = { ArrowUp: [t - 1, p], ArrowDown: [t + 1, p], ArrowLeft: [t, p - 1], ArrowRight: [t, p + 1], Home: [t, 0], End: [t, last] };
+    if (event.key in moves) {
+      const [row, column] = moves[event.key].map((n) => Math.min(last, Math.max(0, n)));
+      focus(at(row, column));
+    } else if (event.key === "Enter" || event.key === " ") choose(cell);
+    else return;
+    event.preventDefault();
+  });
+  for (const input of document.querySelectorAll("input[name=mode]")) {
+    input.addEventListener("change", () => {
+      matrix.dataset.mode = input.value;
+      for (const cell of cells) {
+        const [t, p] = place(cell), count = data.confusion[t][p];
+        const text = input.value === "row" ? ((100 * count) / support[t]).toFixed(1) : String(count);
+        cell.firstElementChild.textContent = count && !(input.value === "miss" && t === p) ? text : "";
+      }
+    });
+  }
+  let first = at(0, 0), most = 0;
+  for (const cell of cells) {
+    const [t, p] = place(cell);
+    if (t !== p && data.confusion[t][p] > most) [first, most] = [cell, data.confusion[t][p]];
+  }
+  first.tabIndex = 0;
+  choose(first);
+
+  // ---- gallery
+  const form = byId("controls"), list = byId("cards"), status = byId("status"), more = byId("more");
+  const PAGE = 60;
+  let order = [], visible = 0;
+  list.classList.toggle("long-names", longNames);
+
+  function grow() {
+    list.append(...order.slice(visible, visible + PAGE).map(card));
+    visible = Math.min(order.length, visible + PAGE);
+    more.hidden = visible >= order.length;
+    const what = form.elements.which.value === "mistakes" ? "mistakes" : "hardest right ones";
+    const all = what === "mistakes" ? data.mistakes : data.hardest.length;
+    let text = `${thousands(visible)} of ${thousands(order.length)} shown`;
+    if (order.length < all) text += `, chosen from ${thousands(all)} ${what}`;
+    if (!order.length) text = all ? `None of the ${thousands(all)} ${what} fits.` : `There are no ${what}.`;
+    if (what === "mistakes" && data.mistakes < data.errors) text += `. This page carries ${thousands(data.mistakes)} of all ${thousands(data.errors)} mistakes, to stay small`;
+    status.textContent = text;
+  }
+
+  function refill() {
+    const fields = form.elements;
+    const want = (name) => (fields[name].value === "" ? null : Number(fields[name].value));
+    const label = want("label"), read = want("read");
+    const low = (want("from") ?? 0) * 1000, high = (want("to") ?? 100) * 1000;
+    const doubt = fields.doubtful && fields.doubtful.checked;
+    const pool = fields.which.value === "mistakes" ? [...Array(data.mistakes).keys()] : data.hardest;
+    order = pool.filter((i) =>
+      (label === null || data.label[i] === label) && (read === null || data.read[i] === read) &&
+      data.sure[i] >= low && data.sure[i] <= high && (!doubt || doubtful.has(i)));
+    const sorts = {
+      sure: (a, b) => data.sure[b] - data.sure[a],
+      unsure: (a, b) => data.sure[a] - data.sure[b],
+      label: (a, b) => data.label[a] - data.label[b] || data.read[a] - data.read[b] || data.sure[b] - data.sure[a],
+      read: (a, b) => data.read[a] - data.read[b] || data.label[a] - data.label[b] || data.sure[b] - data.sure[a],
+      index: () => 0,
+    };
+    const by = sorts[fields.order.value];
+    order.sort((a, b) => by(a, b) || data.index[a] - data.index[b]);
+    list.replaceChildren();
+    visible = 0;
+    grow();
+  }
+
+  form.addEventListener("input", (event) => {
+    // The hardest right ones are those it was least sure of: begin with them.
+    if (event.target.name === "which") form.elements.order.value = event.target.value === "mistakes" ? "sure" : "unsure";
+    refill();
+  });
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("reset", () => setTimeout(refill));
+  more.addEventListener("click", grow);
+  refill();
+
+  // ---- charts: a hair line and a note at the nearest place, by pointer or arrow keys
+  for (const svg of document.querySelectorAll("svg[data-tips]")) {
+    const tips = JSON.parse(svg.dataset.tips), hair = svg.querySelector(".hair");
+    if (!tips.length) continue;
+    const note = make("div", { class: "tip" });
+    note.hidden = true;
+    note.setAttribute("role", "status");
+    svg.parentNode.append(note);
+    let current = -1;
+    const show = (number) => {
+      current = Math.min(tips.length - 1, Math.max(0, number));
+      const tip = tips[current], scale = svg.clientWidth / svg.viewBox.baseVal.width;
+      note.replaceChildren(make("b", { text: tip.head }));
+      for (const [name, value] of tip.rows) note.append(make("span", {}, make("span", { text: name }), make("span", { text: value })));
+      note.hidden = false;
+      hair.setAttribute("x1", tip.x);
+      hair.setAttribute("x2", tip.x);
+      hair.style.opacity = 1;
+      const room = svg.clientWidth - note.offsetWidth;
+      const beside = tip.x * scale + 12 + note.offsetWidth > svg.clientWidth ? tip.x * scale - note.offsetWidth - 12 : tip.x * scale + 12;
+      note.style.left = Math.max(0, Math.min(room, beside)) + "px";
+    };
+    const hide = () => {
+      note.hidden = true;
+      hair.style.opacity = 0;
+      current = -1;
+    };
+    svg.addEventListener("pointermove", (event) => {
+      const x = (event.offsetX * svg.viewBox.baseVal.width) / svg.clientWidth;
+      let best = 0;
+      tips.forEach((tip, i) => { if (Math.abs(tip.x - x) < Math.abs(tips[best].x - x)) best = i; });
+      show(best);
+    });
+    svg.addEventListener("pointerleave", hide);
+    svg.addEventListener("blur", hide);
+    svg.addEventListener("keydown", (event) => {
+      if (event.key === "ArrowRight" || event.key === "ArrowLeft") {
+        show(current < 0 ? 0 : current + (event.key === "ArrowRight" ? 1 : -1));
+        event.preventDefault();
+      } else if (event.key === "Escape") hide();
+    });
+  }
+})();

@@ -1,0 +1,150 @@
+"""Numbers and findings in words that need no glossary."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from digitlab.judging.metrics import Evaluation
+    from digitlab.judging.report.content import ReportContent
+
+
+def percent(share: float, decimals: int = 1) -> str:
+    """Write a share as a percentage; a dash where there is none.
+
+    Example:
+        >>> percent(0.9818), percent(0.9818, 2), percent(float("nan"))
+        ('98.2 %', '98.18 %', '–')
+    """
+    return f"{100 * share:.{decimals}f} %" if math.isfinite(share) else "–"
+
+
+def confident(share: float) -> str:
+    """Write a confidence; never rounds up to 100 %.
+
+    Example:
+        >>> confident(0.51), confident(0.9962), confident(0.99999), confident(1.0)
+        ('51 %', '99.6 %', '> 99.9 %', '> 99.9 %')
+    """
+    if share > 0.999:
+        return "> 99.9 %"
+    return f"{math.floor(1000 * share) / 10:.1f} %" if share >= 0.99 else f"{100 * share:.0f} %"
+
+
+def duration(seconds: float) -> str:
+    """Write a time as a person would say it.
+
+    Example:
+        >>> duration(0.25), duration(7.31), duration(95), duration(3700)
+        ('0.25 s', '7.3 s', '1 min 35 s', '1 h 2 min')
+    """
+    if seconds < 1:
+        return f"{seconds:.2f} s"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def number(value: object) -> str:
+    """Write a value of a recipe or a machine: thousands apart, no long tails, lists joined.
+
+    Example:
+        >>> number(101770), number(0.002), number([128, 64]), number(None), number(True), number("adam")
+        ('101,770', '0.002', '128, 64', '–', 'yes', 'adam')
+    """
+    if value is None or value == () or value == []:
+        return "–"
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, int | np.integer):
+        return f"{value:,}"
+    if isinstance(value, float | np.floating):
+        return f"{value:.6g}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(number(part) for part in value)
+    return str(value)
+
+
+def moment(created: str) -> str:
+    """Write an ISO 8601 time for reading; what is not one stays as it is.
+
+    Example:
+        >>> moment("2025-11-02T09:05:00+00:00"), moment("yesterday")
+        ('2 November 2025, 09:05 UTC', 'yesterday')
+    """
+    try:
+        when = datetime.fromisoformat(created)
+    except ValueError:
+        return created
+    # Month names by hand: strftime would follow the machine's locale in a page that says lang="en".
+    months = "January February March April May June July August September October November December".split()
+    zone = f" {when.tzname()}" if when.tzinfo else ""
+    return f"{when.day} {months[when.month - 1]} {when.year}, {when:%H:%M}{zone}"
+
+
+def refused(evaluation: Evaluation, share: float) -> float:
+    """Tell the error rate among the answered when the least sure `share` is refused.
+
+    Args:
+        evaluation: Holds the risk-coverage curve.
+        share: Refused, 0 to below 1.
+
+    Returns:
+        Errors among the answered, 0 to 1.
+
+    Example:
+        >>> from digitlab.judging.metrics import evaluate
+        >>> refused(evaluate([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.4, 0.6]], [0, 0, 0, 0]), 0.25)
+        0.0
+    """
+    return float(np.interp(1 - share, evaluation.coverage.coverage, evaluation.coverage.error_rate))
+
+
+def findings(content: ReportContent) -> list[str]:
+    """Say in a few sentences what the network gets wrong; each is true of these numbers or left out.
+
+    Args:
+        content: Of the report.
+
+    Returns:
+        Two to five plain sentences, not yet escaped.
+    """
+    e, names = content.evaluation, content.class_names
+    errors = e.samples - e.correct
+    said = []
+    if not errors:
+        return ["It read every test picture as its label says. Harder pictures would be needed to find its limits."]
+    top = e.confusions[0]
+    said.append(
+        f"Most often it reads {names[top.true]} as {names[top.predicted]}: {top.count:,} of the {top.support:,} "
+        f"pictures of {names[top.true]}."
+    )
+    seen = np.flatnonzero(e.support)
+    hardest, easiest = seen[np.argmin(e.recall[seen])], seen[np.argmax(e.recall[seen])]
+    if hardest != easiest:
+        said.append(
+            f"The hardest class is {names[hardest]}, {percent(1 - e.recall[hardest])} of which it misreads; the easiest "
+            f"is {names[easiest]}, {percent(1 - e.recall[easiest])}."
+        )
+    sure = content.probabilities.max(axis=1) >= 0.99
+    if sure.any():
+        wrong = int((sure & (content.probabilities.argmax(axis=1) != content.labels)).sum())
+        said.append(
+            f"It is at least 99 % sure of {percent(float(sure.mean()))} of the pictures, and wrong about "
+            f"{wrong:,} of those {int(sure.sum()):,}."
+        )
+    if e.doubtful_mistakes:
+        count, one = len(e.doubtful_mistakes), len(e.doubtful_mistakes) == 1
+        said.append(
+            f"{count:,} of its {errors:,} mistakes {'is' if one else 'are'} on {'a picture' if one else 'pictures'} "
+            f"whose official label people doubt (marked †); the official label counts all the same."
+        )
+    return said
