@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from digitlab.errors import RunError
 
 if TYPE_CHECKING:
-    from digitlab.judging.report import ReportContent
+    from digitlab.judging.figures import FigureContent
 
 
 class Drawer:
@@ -44,7 +44,7 @@ class Drawer:
         )
         return self
 
-    def draw(self, content: ReportContent) -> None:
+    def draw(self, content: FigureContent) -> None:
         """Hand over what to draw; the process begins at once."""
         pipe = self._process.stdin
         assert pipe is not None  # noqa: S101  (opened above; for the type checker)
@@ -86,7 +86,7 @@ def main(folder: str) -> None:
 
     warm_up()
     try:
-        content: ReportContent = pickle.load(sys.stdin.buffer)  # noqa: S301  (from our own parent process)
+        content: FigureContent = pickle.load(sys.stdin.buffer)  # noqa: S301  (from our own parent process)
     except EOFError:
         return
     save_figures(Path(folder), content)

@@ -22,6 +22,7 @@ from digitlab.machine import machine, versions
 
 if TYPE_CHECKING:
     from digitlab.judging import Comparison, Evaluation
+    from digitlab.judging.figures import FigureContent
     from digitlab.judging.report import ReportContent
     from digitlab.learning.engine import Progress
     from digitlab.learning.state import TrainState
@@ -189,7 +190,7 @@ def _carry_out(
             model = _train(run, recipe, dataset, maker, engine, watcher, stopwatch)
             content = _judge(run, dataset, model, watcher, stopwatch)
             _stage(watcher, stopwatch, "draw")
-            drawer.draw(content)
+            drawer.draw(_figure_content(dataset, content))
             _write_report(run, content)
             drawer.wait()
         # Last of all: a run that says "finished" has everything.
@@ -333,6 +334,23 @@ def _content(run: runs.Run, dataset: Dataset, first_weights: np.ndarray | None) 
     )
 
 
+def _figure_content(dataset: Dataset, content: ReportContent) -> FigureContent:
+    """What the figures show, small enough to be handed to another process."""
+    from digitlab.judging.figures import FigureContent
+
+    few = slice(500)  # the figure of samples draws from these
+    return FigureContent(
+        class_names=content.class_names,
+        train_images=dataset.train.images[few],
+        train_labels=dataset.train.labels[few],
+        history=content.history,
+        images=content.images,
+        labels=content.labels,
+        probabilities=content.probabilities,
+        evaluation=content.evaluation,
+    )
+
+
 def _write_report(run: runs.Run, content: ReportContent) -> None:
     from digitlab.judging.report import render
 
@@ -350,7 +368,7 @@ def report(reference: str | Path, *, data: Dataset | None = None, folder: str | 
     run = runs.open_run(reference, folder)
     dataset = _dataset_of(run, data)
     content = _content(run, dataset, _first_weights(run.model))
-    save_figures(run.path / "figures", content)
+    save_figures(run.path / "figures", _figure_content(dataset, content))
     _write_report(run, content)
     return run.path / "report.html"
 

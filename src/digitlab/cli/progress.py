@@ -37,10 +37,12 @@ class Lines(Watcher):
         counts = f"{len(data.train):,} training, {len(data.validation):,} validation, {len(data.test):,} test"
         say(f"[bold]{data.name}[/]: {counts} images of {len(data.class_names)} classes")
         if self._console.is_terminal:
-            from digitlab.data.overview import sample_strip
+            from digitlab.data.overview import terminal_grid
 
-            for line in sample_strip(data.train, columns=min(self._console.width, 100)):
-                say(line, style="dim", markup=False)
+            # The first few training images, as many as fit: people see at once what is being learned.
+            few = data.train.images[: max(1, (self._console.width + 2) // 16)][:7]
+            for line in terminal_grid(few, columns=len(few)):
+                say(line, markup=False)
         if state:
             self.finished_epochs = state.epoch
             say(f"going on after epoch {state.epoch} of {recipe.epochs}")

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from digitlab.cli.errors import fail
 from digitlab.errors import RecipeError
+from digitlab.files import write_atomically
+
+if TYPE_CHECKING:
+    from digitlab.data import Dataset
+    from digitlab.data.overview import Overview
 
 
 def recipes(
@@ -76,20 +82,42 @@ def data(
     dataset = load(source, validation=validation)
     facts = overview.describe(dataset)
     if png is not None:
-        overview.write_grid(dataset, png)
+        indices = overview.sample_indices(dataset.train.labels, per_class=10)
+        picture = overview.grid_image(
+            dataset.train.images[indices], dataset.train.labels[indices], class_names=dataset.class_names
+        )
+        encoded = io.BytesIO()
+        picture.save(encoded, "png")
+        write_atomically(png, encoded.getvalue())
     if as_json:
-        print(json.dumps(facts.to_dict()))
+        print(json.dumps(facts.to_dict() | ({"png": str(png)} if png else {})))
         return
     _print_overview(dataset, facts)
     if png is not None:
         print(f"\nsample grid written to {png}")
 
 
-def _print_overview(dataset: Any, facts: Any) -> None:
-    from rich.console import Console
-
+def _print_overview(dataset: Dataset, facts: Overview) -> None:
     from digitlab.data import overview
 
-    console = Console(highlight=False)
-    for line in overview.lines(dataset, facts, width=min(console.width, 100)):
-        console.print(line, markup=False, soft_wrap=True)
+    print(f"{facts.name}, {'shipped with digitlab' if facts.source == 'bundled' else facts.source}")
+    print(f"sha256 {facts.sha256}\n")
+    width = max(5, *(len(name) for name in facts.class_names))
+    print(f"{'class':<{width}}   train  validation    test")
+    rows = zip(facts.class_names, facts.train, facts.validation, facts.test, strict=True)
+    for name, *counts in [*rows, ("all", sum(facts.train), sum(facts.validation), sum(facts.test))]:
+        print(f"{name:<{width}}  {counts[0]:6,}  {counts[1]:10,}  {counts[2]:6,}")
+    print(
+        f"\npixels (0 paper, 1 ink): mean {facts.pixel_mean:.4f}, standard deviation {facts.pixel_std:.4f}, "
+        f"{100 * facts.ink_share:.1f} % above 0"
+    )
+    if facts.blank:
+        print(f"{facts.blank:,} training images are blank")
+    if facts.test_seen:
+        print(f"{facts.test_seen:,} test images also lie among the training images: the test is easier than it should be")
+    if facts.doubtful:
+        print(f"{len(facts.doubtful)} test labels are doubtful: most human reviewers disagree with them")
+    print()
+    few = overview.sample_indices(dataset.train.labels, per_class=1)[:20]
+    for line in overview.terminal_grid(dataset.train.images[few]):
+        print(line)

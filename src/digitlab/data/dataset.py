@@ -65,7 +65,7 @@ class Dataset:
         (55000, 5000, 10000)
     """
 
-    name: str  # "mnist", or the name of the folder or file
+    name: str  # "MNIST", or the name of the folder or file
     source: str  # "bundled", or the path as it was given
     sha256: str  # of all pictures and labels, the same however they came and whatever the validation share
     class_names: tuple[str, ...]  # what label 0, 1, … mean

@@ -34,7 +34,7 @@ class Overview:
         >>> from digitlab.data import load
         >>> overview = describe(load())
         >>> overview.name, sum(overview.test), overview.test_seen
-        ('mnist', 10000, 0)
+        ('MNIST', 10000, 0)
     """
 
     name: str

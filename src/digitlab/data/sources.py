@@ -57,7 +57,7 @@ class Source:
         ((60000, 28, 28), (10000,))
     """
 
-    name: str  # "mnist", or the name of the folder or file
+    name: str  # "MNIST", or the name of the folder or file
     location: str  # "bundled", or the path as it was given
     class_names: tuple[str, ...]  # what label 0, 1, … mean
     train_images: NDArray[np.uint8]  # (n, 28, 28), ink bright on 0
@@ -104,7 +104,7 @@ def find(source: str | Path | None) -> Source:
 
     Example:
         >>> find(None).name
-        'mnist'
+        'MNIST'
     """
     if source is None:
         return bundled()
@@ -171,7 +171,7 @@ def bundled(folder: Path = BUNDLED) -> Source:
             raise DataError(
                 f"{path}: sha256 {found} unpacked, expected {wanted}. The file is damaged; reinstall digitlab."
             )
-    return _assemble("mnist", "bundled", DIGITS, arrays)
+    return _assemble("MNIST", "bundled", DIGITS, arrays)
 
 
 def idx_folder(path: Path) -> Source:
