@@ -16,10 +16,8 @@ time: clothes and thick strokes reach the border, and a picture turned by mistak
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -164,9 +162,8 @@ def _read_split(path: Path, side: int) -> tuple[tuple[str, ...], list[NDArray[np
     with warnings.catch_warnings():
         # Pillow warns of oddities (a palette with bytes for transparency, a huge picture) that are handled below.
         warnings.simplefilter("ignore")
-        workers = min(8, os.cpu_count() or 1)
-        with ThreadPoolExecutor(workers) as pool:
-            images = np.stack(list(pool.map(lambda file: _read_picture(file, side), files)))
+        # 0.14 s a thousand pictures. Threads were tried: 0.17 s on two cores, the work is Python's, not the decoder's.
+        images = np.stack([_read_picture(file, side) for file in files])
     return tuple(entry.name for entry in entries), np.split(images, np.cumsum(counts)[:-1])
 
 

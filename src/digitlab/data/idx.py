@@ -32,7 +32,7 @@ _KINDS = {IMAGES_MAGIC: "images", LABELS_MAGIC: "labels", MATRIX_MAGIC: "labels"
 _AXES = {IMAGES_MAGIC: 3, LABELS_MAGIC: 1, MATRIX_MAGIC: 2}
 # Deflate cannot pack better than 1032 : 1, so a packed file announcing more than this many times its own size lies, and
 # can be refused before a byte is allocated for it.
-_BEST_PACKING = 1032
+BEST_PACKING = 1032
 _PIECE = 1 << 20  # 1 MiB unpacked at a time: memory follows what is really in the file
 _SLICE = 1 << 16  # bytes of a packed file handed to zlib at a time
 _LONGEST_SIDE = 65_535  # pixels; no data set comes near, and products of such sides stay far from overflow
@@ -268,9 +268,9 @@ def _decode(content: bytes, name: str, kind: str) -> tuple[int, tuple[int, ...],
     magic, shape = _parse_header(start, name, kind)
     skip = 4 + 4 * len(shape)
     expected = math.prod(shape) * (4 if magic == MATRIX_MAGIC else 1)
-    announced = f"{' x '.join(map(str, shape))} {kind[:-1]} values"
+    announced = f"{' x '.join(map(str, shape))} {'pixels' if kind == 'images' else kind}"
 
-    possible = len(content) * _BEST_PACKING if packed else len(content) - skip
+    possible = len(content) * BEST_PACKING if packed else len(content) - skip
     if expected > possible:
         came = f"a gzip file of {len(content):,} bytes" if packed else f"{max(possible, 0):,} bytes after the header"
         raise DataError(f"{name}: {came}, expected {expected:,} bytes for {announced}. Is the file cut off?")
@@ -288,7 +288,7 @@ def _decode(content: bytes, name: str, kind: str) -> tuple[int, tuple[int, ...],
         piece = stream.read(min(_PIECE, expected - filled))
         if not piece:
             raise DataError(
-                f"{name}: {filled:,} bytes after the header, expected {expected:,} for {announced}."
+                f"{name}: {filled:,} bytes after the header, expected {expected:,} bytes for {announced}."
                 " Is the file cut off?"
             )
         values[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)
