@@ -25,17 +25,14 @@ class Drawer:
     """The drawing process of one run; a context manager, so that it never outlives the run.
 
     Example:
-        >>> with Drawer(Path("runs/my-run/figures")) as drawer:  # doctest: +SKIP
-        ...     drawer.draw(content)  # returns at once
+        >>> with Drawer() as drawer:  # doctest: +SKIP
+        ...     drawer.draw(Path("runs/my-run/figures"), content)  # returns at once
         ...     drawer.wait()
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
     def __enter__(self) -> Drawer:
         self._process = subprocess.Popen(  # noqa: S603  (our own interpreter and module)
-            [sys.executable, "-m", "digitlab.drawing", str(self._folder.resolve())],
+            [sys.executable, "-m", "digitlab.drawing"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -44,13 +41,13 @@ class Drawer:
         )
         return self
 
-    def draw(self, content: FigureContent) -> None:
+    def draw(self, folder: Path, content: FigureContent) -> None:
         """Hand over what to draw; the process begins at once."""
         pipe = self._process.stdin
         assert pipe is not None  # noqa: S101  (opened above; for the type checker)
         try:
             # Between two processes of ours, never to a file: pickle is what multiprocessing would use here as well.
-            pickle.dump(content, pipe, protocol=pickle.HIGHEST_PROTOCOL)
+            pickle.dump((str(folder.resolve()), content), pipe, protocol=pickle.HIGHEST_PROTOCOL)
             pipe.close()
         except BrokenPipeError:
             pass  # it died; `wait` says why
@@ -66,7 +63,7 @@ class Drawer:
         message = stderr.read().decode(errors="replace").strip()
         if self._process.wait() != 0:
             reason = message.splitlines()[-1] if message else f"exit code {self._process.returncode}"
-            raise RunError(f"{self._folder}: the figures could not be drawn ({reason})")
+            raise RunError(f"the figures could not be drawn ({reason}); `digitlab train --resume` tries again")
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for pipe in (self._process.stdin, self._process.stderr):
@@ -80,17 +77,17 @@ class Drawer:
         self._process.wait()
 
 
-def main(folder: str) -> None:
+def main() -> None:
     """What the process does: import, wait for the content, draw."""
     from digitlab.judging.figures import save_figures, warm_up
 
     warm_up()
     try:
-        content: FigureContent = pickle.load(sys.stdin.buffer)  # noqa: S301  (from our own parent process)
+        folder, content = pickle.load(sys.stdin.buffer)  # noqa: S301  (from our own parent process)
     except EOFError:
         return
     save_figures(Path(folder), content)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

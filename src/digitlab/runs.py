@@ -109,7 +109,7 @@ class Run:
 
         file = self._need("predictions.npz")
         try:
-            with np.load(file, allow_pickle=False) as arrays:
+            with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
                 return {name: arrays[name] for name in arrays.files}
         except Exception as error:  # numpy and zipfile have a dozen ways to say "damaged"
             raise RunError(f"{file}: damaged ({error}); train the run anew") from error
@@ -187,14 +187,28 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     write_atomically(path, buffer.getvalue())
 
 
+def check_name(folder: Path, name: str | None) -> None:
+    """Raise a RunError unless a new run could have this name; None, for a name made up, always can.
+
+    Raises:
+        RunError: the name cannot be a folder's name, or is taken.
+    """
+    if name is None:
+        return
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise RunError(f"run name {name!r}: expected letters, digits, '.', '_' and '-', at most 100, as in my-run.2")
+    path = folder / name
+    if path.exists():
+        raise RunError(f"{path}: already there. Choose another --name, or go on with: digitlab train --resume {path}")
+
+
 def create_run(folder: Path, name: str | None, info: Mapping[str, Any]) -> Run:
     """Make a new run folder with its `run.json`; a name that is taken is an error, a made-up one never is.
 
     Raises:
         RunError: the name is taken or cannot be a folder's name, or the folder cannot be made.
     """
-    if name is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
-        raise RunError(f"run name {name!r}: expected letters, digits, '.', '_' and '-', at most 100, as in my-run.2")
+    check_name(folder, name)
     now = datetime.datetime.now(datetime.UTC).astimezone()
     base = name or f"{info['recipe']['name']}-{now:%Y%m%d-%H%M%S}"
     for attempt in range(1, 1000):
@@ -203,10 +217,7 @@ def create_run(folder: Path, name: str | None, info: Mapping[str, Any]) -> Run:
             folder.mkdir(parents=True, exist_ok=True)
             path.mkdir()
         except FileExistsError:
-            if name is not None:
-                raise RunError(
-                    f"{path}: already there. Choose another --name, or go on with: digitlab train --resume {path}"
-                ) from None
+            check_name(folder, name)
             continue
         except OSError as error:
             raise RunError(f"{path}: could not be made ({error.strerror}). Choose another --runs folder") from error

@@ -21,6 +21,7 @@ from digitlab.learning.recipe import recipe as make_recipe
 from digitlab.machine import machine, versions
 
 if TYPE_CHECKING:
+    from digitlab.drawing import Drawer
     from digitlab.judging import Comparison, Evaluation
     from digitlab.judging.figures import FigureContent
     from digitlab.judging.report import ReportContent
@@ -106,32 +107,36 @@ def train(
         >>> run.evaluation.accuracy  # doctest: +SKIP
         0.982
     """
+    from digitlab.drawing import Drawer
+    from digitlab.learning.engine import check_engine
+
     watcher, stopwatch = watcher or Watcher(), stopwatch or Stopwatch()
-    if isinstance(model, str):
-        changes["network"] = model
-    settings = make_recipe(recipe, **changes)
-    if model is not None:
-        described = model if isinstance(model, str) else f"{model.__module__}.{model.__qualname__}"
-        settings = dataclasses.replace(settings, name="own", network=described, description=f"own model {described}")
+    settings = _own_recipe(make_recipe(recipe, **changes), model)
+    check_engine(engine)
+    own = _own_model(settings.network)
+    runs.check_name(runs.runs_folder(folder), name)
     _stage(watcher, stopwatch, "data")
     dataset = data if isinstance(data, Dataset) else load(data, validation=validation)
-    own = _own_model(settings.network)
-    run = runs.create_run(
-        runs.runs_folder(folder),
-        name,
-        {
-            "recipe": settings.to_dict(),
-            "seed": settings.seed,
-            "engine": engine,
-            "data": _describe(dataset, data),
-            "own_model": own,
-            "versions": versions(),
-            "machine": machine(),
-        },
-    )
-    maker = model if callable(model) else None
-    with runs.locked(run):
-        return _carry_out(run, settings, dataset, maker, engine, watcher, stopwatch)
+    with Drawer() as drawer:
+        built = _build(settings, dataset, model if callable(model) else None, watcher, stopwatch)
+        # Only now, so that a mistake in data or model leaves no folder behind.
+        run = runs.create_run(
+            runs.runs_folder(folder),
+            name,
+            {
+                "recipe": settings.to_dict(),
+                "seed": settings.seed,
+                "engine": engine,
+                "data": _describe(dataset, data),
+                "own_model": own,
+                "parameters": int(built.count_params()),
+                "layers": _layers(built),
+                "versions": versions(),
+                "machine": machine(),
+            },
+        )
+        with runs.locked(run):
+            return _carry_out(run, built, dataset, None, drawer, watcher, stopwatch)
 
 
 def resume(
@@ -159,6 +164,8 @@ def resume(
     Raises:
         RunError: no such run, finished already, in use, its data or model changed, or its checkpoint is damaged.
     """
+    from digitlab.drawing import Drawer
+
     watcher, stopwatch = watcher or Watcher(), stopwatch or Stopwatch()
     run = runs.open_run(reference, folder)
     with runs.locked(run):
@@ -169,30 +176,41 @@ def resume(
         dataset = _dataset_of(run, data)
         if info["own_model"] != _own_model(info["recipe"]["network"]):
             raise RunError(f"{run.path}: {info['recipe']['network']} changed since it began. Restore it, or train anew")
-        run.update(state="training", versions=versions(), machine=machine())
-        return _carry_out(run, run.recipe, dataset, model, info["engine"], watcher, stopwatch)
+        state = run.checkpoint()
+        with Drawer() as drawer:
+            built = _build(run.recipe, dataset, model, watcher, stopwatch)
+            run.update(state="training", versions=versions(), machine=machine())
+            return _carry_out(run, built, dataset, state, drawer, watcher, stopwatch)
+
+
+def _build(
+    recipe: Recipe, dataset: Dataset, maker: Callable[[], Any] | None, watcher: Watcher, stopwatch: Stopwatch
+) -> Any:
+    _stage(watcher, stopwatch, "build")
+    from digitlab.learning.models import build
+
+    return build(recipe, len(dataset.class_names), maker)
 
 
 def _carry_out(
     run: runs.Run,
-    recipe: Recipe,
+    model: Any,
     dataset: Dataset,
-    maker: Callable[[], Any] | None,
-    engine: str,
+    state: TrainState | None,
+    drawer: Drawer,
     watcher: Watcher,
     stopwatch: Stopwatch,
 ) -> runs.Run:
     """Train, judge, keep; whatever happens, `run.json` says how far it came."""
-    from digitlab.drawing import Drawer
-
     try:
-        with Drawer(run.path / "figures") as drawer:
-            model = _train(run, recipe, dataset, maker, engine, watcher, stopwatch)
-            content = _judge(run, dataset, model, watcher, stopwatch)
-            _stage(watcher, stopwatch, "draw")
-            drawer.draw(_figure_content(dataset, content))
-            _write_report(run, content)
-            drawer.wait()
+        watcher.started(run, dataset, model, state)
+        _stage(watcher, stopwatch, "train")
+        _train(run, model, dataset, state, watcher)
+        content = _judge(run, dataset, model, watcher, stopwatch)
+        _stage(watcher, stopwatch, "draw")
+        drawer.draw(run.path / "figures", _figure_content(dataset, content))
+        _write_report(run, content)
+        drawer.wait()
         # Last of all: a run that says "finished" has everything.
         run.update(state="finished", seconds=stopwatch.seconds())
         (run.path / "checkpoint.npz").unlink(missing_ok=True)
@@ -203,24 +221,11 @@ def _carry_out(
     return run
 
 
-def _train(
-    run: runs.Run,
-    recipe: Recipe,
-    dataset: Dataset,
-    maker: Callable[[], Any] | None,
-    engine: str,
-    watcher: Watcher,
-    stopwatch: Stopwatch,
-) -> Any:
-    """Build the model, train it, keep a checkpoint an epoch; returns the trained model."""
-    _stage(watcher, stopwatch, "build")
+def _train(run: runs.Run, model: Any, dataset: Dataset, state: TrainState | None, watcher: Watcher) -> None:
+    """Train the model, a checkpoint an epoch."""
     from digitlab.learning import engine as engines
-    from digitlab.learning.models import build
 
-    state = run.checkpoint()
-    model = build(recipe, len(dataset.class_names), maker)
-    watcher.started(run, dataset, model, state)
-    _stage(watcher, stopwatch, "train")
+    recipe, info = run.recipe, run.info
 
     def on_epoch(state: TrainState) -> None:
         run.keep(state)
@@ -231,13 +236,13 @@ def _train(
         recipe,
         engines.Pictures(dataset.train.images, dataset.train.labels),
         engines.Pictures(dataset.validation.images, dataset.validation.labels),
-        engine=engine,
+        engine=info["engine"],
         resume=state,
         on_epoch=on_epoch,
         on_progress=watcher.progress,
     )
+    # A kill between the checkpoint and the history of the last epoch leaves the history a row short.
     write_atomically(run.path / "history.csv", runs.history_csv(state.history))
-    return model
 
 
 def _judge(run: runs.Run, dataset: Dataset, model: Any, watcher: Watcher, stopwatch: Stopwatch) -> ReportContent:
@@ -262,7 +267,7 @@ def _judge(run: runs.Run, dataset: Dataset, model: Any, watcher: Watcher, stopwa
     _save_model(run, model)
     runs.write_arrays(run.path / "predictions.npz", arrays)
     runs.write_json(run.path / "metrics.json", {"format": runs.FORMAT, "test": evaluation.to_dict()})
-    run.update(parameters=int(model.count_params()), layers=_layers(model), seconds=stopwatch.seconds())
+    run.update(seconds=stopwatch.seconds())
     return _content(run, dataset, _first_weights(model))
 
 
@@ -270,8 +275,9 @@ def _save_model(run: runs.Run, model: Any) -> None:
     """`model.keras`, compiled with stock parts only, so that plain Keras opens it and can evaluate it at once."""
     from digitlab.learning.engine import make_loss
 
-    # A fresh optimizer: the trained one's moments would triple the file and are of no use to anyone.
+    # A fresh optimizer, so that training further begins like training anew; built, or Keras warns when it loads it.
     model.compile(optimizer=run.recipe.optimizer, loss=make_loss(run.recipe), metrics=["accuracy"])
+    model.optimizer.build(model.trainable_variables)
     temporary = run.path / ".model.tmp.keras"
     model.save(temporary)
     write_atomically(run.path / "model.keras", temporary.read_bytes())
@@ -455,6 +461,16 @@ def _describe(dataset: Dataset, data: str | Path | Dataset | None) -> dict[str, 
         "classes": list(dataset.class_names),
         "counts": {part: len(getattr(dataset, part)) for part in ("train", "validation", "test")},
     }
+
+
+def _own_recipe(recipe: Recipe, model: str | Callable[[], Any] | None) -> Recipe:
+    """The recipe with a user's own model in place of its network."""
+    if model is None:
+        return recipe
+    if isinstance(model, str) and ".py:" not in model:
+        raise RecipeError(f"model: got {model!r}, expected a file and a function in it, as in my_file.py:build")
+    described = model if isinstance(model, str) else f"{model.__module__}.{model.__qualname__}"
+    return dataclasses.replace(recipe, name="own", network=described, description=f"own model {described}")
 
 
 def _own_model(network: str) -> dict[str, str] | None:

@@ -9,6 +9,8 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+import typer
+
 from digitlab.errors import DigitlabError
 
 
@@ -36,14 +38,16 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
             fail("out of memory. Use a smaller --batch-size, smaller pictures, or a larger machine", 1)
         except OSError as error:
             fail(f"{error.filename or 'digitlab'}: {error.strerror or error}", 1)
+        except typer.Exit:
+            raise
+        except Exception as error:  # a mistake of ours: still one line, and how to see more
+            fail(f"unexpected {type(error).__name__}: {error}. Please report it; --verbose shows where it was", 1)
 
     return wrapped
 
 
 def fail(message: str, code: int) -> None:
     """Print one line on stderr and end the command with an exit code."""
-    import typer
-
     if Options.verbose:
         traceback.print_exc()
     if message:

@@ -16,7 +16,18 @@ if TYPE_CHECKING:
 _STAGES = {"judge": "judging on the test images", "save": "saving", "draw": "drawing figures and report"}
 
 
-class Lines(Watcher):
+class Quiet(Watcher):
+    """Says nothing; sees to it that Keras is imported the quick way, and only once data and names are known good."""
+
+    def stage(self, name: str) -> None:
+        """Import Keras when the model is about to be built."""
+        if name == "build":
+            from digitlab.cli.startup import import_keras_quickly
+
+            import_keras_quickly()
+
+
+class Lines(Quiet):
     """One line an epoch, aligned; with a live bar underneath where stderr is a terminal."""
 
     def __init__(self) -> None:
@@ -87,6 +98,7 @@ class Lines(Watcher):
 
     def stage(self, name: str) -> None:
         """Say what comes after training."""
+        super().stage(name)
         if name in _STAGES:
             if self._bar:
                 self._bar.stop()

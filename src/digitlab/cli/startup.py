@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
+from digitlab.learning.backend import import_keras
+
 # Keras imports these only to see whether they are there (pandas inputs, scikit-learn wrappers, plots); on two cores
 # that takes 1.9 of the 3.4 seconds of `import keras`, and none of it is used by a command.
 _PROBED = ("matplotlib", "pandas", "sklearn", "tensorflow", "torch")
@@ -31,13 +33,12 @@ class _Absent(importlib.abc.MetaPathFinder):
 
 def import_keras_quickly() -> None:
     """Import Keras on JAX without what it only probes for, and keep compiled programs between commands."""
-    os.environ.setdefault("KERAS_BACKEND", "jax")
-    if os.environ["KERAS_BACKEND"] != "jax" or "keras" in sys.modules:
+    if os.environ.get("KERAS_BACKEND", "jax") != "jax" or "keras" in sys.modules:
         return
     absent = _Absent(tuple(name for name in _PROBED if name not in sys.modules))
     sys.meta_path.insert(0, absent)
     try:
-        import keras  # noqa: F401
+        import_keras()
     finally:
         sys.meta_path.remove(absent)
     import jax

@@ -62,14 +62,10 @@ def _train(
     except RecipeError as error:
         fail(re.sub(r"^(\w+): ", lambda m: f"--{m[1].replace('_', '-')}: ", str(error)), 2)
 
-    from digitlab import cli
-    from digitlab.cli.startup import import_keras_quickly
+    from digitlab import cli, workflow
+    from digitlab.cli.progress import Lines, Quiet
 
-    import_keras_quickly()
-    from digitlab import workflow
-    from digitlab.cli.progress import Lines
-
-    watcher = workflow.Watcher() if quiet else Lines()
+    watcher = Quiet() if quiet else Lines()
     stopwatch = workflow.Stopwatch(cli.STARTED)
     try:
         if resume is not None:

@@ -25,7 +25,7 @@ def import_keras() -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         import keras
-    except ImportError as error:
+    except (ImportError, ValueError) as error:  # not installed, or no backend of that name
         name = os.environ["KERAS_BACKEND"]
         raise DigitlabError(
             f"Keras backend {name!r} could not be imported ({error}). "

@@ -110,6 +110,12 @@ def make_loss(recipe: Recipe) -> Any:
     return keras.losses.SparseCategoricalCrossentropy()
 
 
+def check_engine(engine: str) -> None:
+    """Raise a RecipeError unless it is one of `ENGINES`."""
+    if engine not in ENGINES:
+        raise RecipeError(f"engine: got {engine!r}, expected one of {', '.join(ENGINES)}")
+
+
 def train(
     model: Any,
     recipe: Recipe,
@@ -149,8 +155,7 @@ def train(
         >>> train(build(changed), changed, few).epoch
         2
     """
-    if engine not in ENGINES:
-        raise RecipeError(f"engine: got {engine!r}, expected one of {', '.join(ENGINES)}")
+    check_engine(engine)
     if engine == "compiled" and not on_jax():
         raise RecipeError(
             f"engine: 'compiled' needs Keras on JAX, but it runs on {import_keras().backend.backend()}. "

@@ -65,7 +65,8 @@ def load(path: Path) -> TrainState:
         RunError: missing, damaged, or of another format.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # From memory: given a path, NumPy leaves the file open when it turns out to be damaged.
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         if bytes(arrays.pop("sha256")) != _digest(arrays):
             raise ValueError("its checksum does not match")

@@ -1,0 +1,5 @@
+"""`python -m digitlab` is the command `digitlab`."""
+
+from digitlab.cli import main
+
+main()

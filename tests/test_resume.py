@@ -1,0 +1,198 @@
+"""Processes killed for real: a run stopped at any moment goes on bit-equal, and nothing is lost."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from digitlab import workflow
+from digitlab.data import Dataset
+from digitlab.errors import RunError
+from digitlab.learning.state import TrainState
+from digitlab.runs import Run
+
+EPOCHS = 12
+# Dropout and batch normalisation carry state of their own, which must come back as well.
+OPTIONS = ["mlp", "--epochs", str(EPOCHS), "--dropout", "0.3", "--batch-norm", "--batch-size", "8", "--validation", "100"]
+
+
+@pytest.fixture(scope="module")
+def data(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("data") / "small.npz"
+    np.savez(
+        file,
+        x_train=small.train.images,
+        y_train=small.train.labels,
+        x_test=small.test.images,
+        y_test=small.test.labels,
+    )
+    return file
+
+
+def start(*arguments: str, folder: Path, cache: Path, before: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+    environment = {**os.environ, "DIGITLAB_RUNS": str(folder), "XDG_CACHE_HOME": str(cache), "NO_COLOR": "1"}
+    command = [*before, sys.executable, "-m", "digitlab", "train", *arguments]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_epochs(process: subprocess.Popen[str], run: Path, count: int) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        file = run / "history.csv"
+        if file.exists() and len(file.read_text().splitlines()) > count:
+            return
+        time.sleep(0.002)
+    raise AssertionError(f"no {count} epochs: {process.communicate()}")
+
+
+def result(run: Path) -> tuple[list[bytes], list[str], bytes]:
+    """Weights, history without its seconds, and predictions."""
+    weights = [array.tobytes() for array in Run(run).model.get_weights()]
+    history = [line.rpartition(",")[0] for line in (run / "history.csv").read_text().splitlines()]
+    return weights, history, Run(run).predictions["test_probabilities"].tobytes()
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that nobody interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    process = start(*OPTIONS, "--data", str(data), "--name", "whole", "--json", folder=folder, cache=cache)
+    out, err = process.communicate(timeout=180)
+    assert process.returncode == 0, err
+    summary = json.loads(out)
+    assert summary["epochs"] == EPOCHS
+    return folder / "whole"
+
+
+def test_killed_three_times_it_ends_bit_equal(data: Path, whole: Path, cache: Path, tmp_path: Path) -> None:
+    run = tmp_path / "victim"
+    process = start(*OPTIONS, "--data", str(data), "--name", "victim", folder=tmp_path, cache=cache)
+    for epochs in (1, 5, EPOCHS):  # early, in the middle, and while it judges or draws
+        wait_for_epochs(process, run, epochs)
+        process.kill()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        assert Run(run).state == "stopped"
+        process = start("--resume", "victim", "--json", folder=tmp_path, cache=cache)
+    out, err = process.communicate(timeout=180)
+    assert process.returncode == 0, err
+    assert json.loads(out)["epochs"] == EPOCHS
+    assert result(run) == result(whole)
+    assert not (run / "checkpoint.npz").exists()
+    assert [p.name for p in run.rglob(".*.tmp*")] == []
+
+
+def test_ctrl_c_keeps_the_checkpoint_and_says_how_to_go_on(data: Path, whole: Path, cache: Path, tmp_path: Path) -> None:
+    run = tmp_path / "victim"
+    process = start(*OPTIONS, "--data", str(data), "--name", "victim", folder=tmp_path, cache=cache)
+    wait_for_epochs(process, run, 2)
+    process.send_signal(signal.SIGINT)
+    asked = time.monotonic()
+    out, err = process.communicate(timeout=60)
+    assert time.monotonic() - asked < 5  # a second on a machine of one's own; the tests share theirs
+    assert process.returncode == 130
+    assert out == ""
+    assert f"digitlab train --resume {run}" in err.splitlines()[-1]
+    assert "Traceback" not in err
+    assert Run(run).state == "interrupted"
+    process = start("--resume", str(run), "--quiet", folder=tmp_path, cache=cache)
+    assert process.communicate(timeout=180)[1] == ""
+    assert process.returncode == 0
+    assert result(run) == result(whole)
+
+
+def test_a_full_disk_is_one_line_and_the_old_files_stay(data: Path, cache: Path, tmp_path: Path) -> None:
+    # The kernel refuses to let any file grow beyond 200 kB (400 blocks).
+    limited = ("sh", "-c", 'ulimit -f 400 && exec "$@"', "sh")
+    process = start(
+        *OPTIONS, "--data", str(data), "--name", "victim", folder=tmp_path, cache=cache, before=limited
+    )
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1, err
+    assert err.splitlines()[-1].startswith("digitlab: ")
+    assert "could not be written" in err.splitlines()[-1]
+    assert "Traceback" not in err
+    assert Run(tmp_path / "victim").state == "failed"
+    assert not list((tmp_path / "victim").glob("*.npz"))
+
+
+class StopAfter(workflow.Watcher):
+    """Ctrl-C, in this process, after some epochs."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def epoch(self, state: TrainState, epochs: int) -> None:
+        if state.epoch == self.epochs:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def stopped(data: Path, tmp_path: Path) -> Run:
+    with pytest.raises(KeyboardInterrupt):
+        workflow.train("linear", data=data, validation=100, folder=tmp_path, name="victim", watcher=StopAfter(2))
+    return Run(tmp_path / "victim")
+
+
+def test_a_damaged_checkpoint_is_refused_and_kept(stopped: Run) -> None:
+    file = stopped.path / "checkpoint.npz"
+    damaged = file.read_bytes()[:-500]
+    file.write_bytes(damaged)
+    history = (stopped.path / "history.csv").read_bytes()
+    with pytest.raises(RunError, match="damaged checkpoint"):
+        workflow.resume(stopped.path)
+    assert file.read_bytes() == damaged
+    assert (stopped.path / "history.csv").read_bytes() == history
+    assert stopped.state == "failed"
+
+
+def test_changed_data_is_refused(stopped: Run, data: Path) -> None:
+    source = Path(stopped.info["data"]["source"])
+    good = source.read_bytes()
+    with np.load(io.BytesIO(good)) as arrays:
+        changed = {name: arrays[name].copy() for name in arrays.files}
+    changed["x_train"][0, 0, 0] ^= 1
+    try:
+        np.savez(source, **changed)
+        with pytest.raises(RunError, match="is not what it was trained on"):
+            workflow.resume(stopped.path)
+    finally:
+        source.write_bytes(good)
+    assert workflow.resume(stopped.path).state == "finished"
+    with pytest.raises(RunError, match="finished already"):
+        workflow.resume(stopped.path)
+
+
+def test_a_changed_model_file_is_refused(data: Path, tmp_path: Path) -> None:
+    own = tmp_path / "mine.py"
+    code = """
+import keras
+
+def build():
+    return keras.Sequential([keras.Input((28, 28)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten(),
+                             keras.layers.Dense(10, activation="softmax")])
+"""
+    own.write_text(code)
+    with pytest.raises(KeyboardInterrupt):
+        workflow.train(
+            model=f"{own}:build", data=data, validation=100, folder=tmp_path, name="victim", watcher=StopAfter(1)
+        )
+    own.write_text(code + "# another\n")
+    with pytest.raises(RunError, match="changed since it began"):
+        workflow.resume("victim", folder=tmp_path)
+    own.write_text(code)
+    assert workflow.resume("victim", folder=tmp_path).info["recipe"]["name"] == "own"

@@ -1,0 +1,161 @@
+"""The run folder: locks, damage, full disks, names; and what of it people see."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from digitlab import runs
+from digitlab.errors import DigitlabError, RunError
+from digitlab.files import write_atomically
+from digitlab.learning import Recipe
+from digitlab.learning.state import HISTORY, TrainState, load, to_bytes
+
+INFO = {"recipe": Recipe().to_dict(), "seed": 0}
+
+
+def state(epoch: int = 2) -> TrainState:
+    weights = (np.arange(6, dtype=np.float32).reshape(2, 3), np.array([7], np.uint32))
+    return TrainState(epoch, weights, 1, (np.array(3, np.int32),), {name: [0.1, float("nan")] for name in HISTORY})
+
+
+def test_state_file_round_trips_every_bit(tmp_path: Path) -> None:
+    file = tmp_path / "checkpoint.npz"
+    file.write_bytes(to_bytes(state()))
+    back = load(file)
+    assert (back.epoch, back.trainable) == (2, 1)
+    for ours, theirs in zip((*state().weights, *state().optimizer), (*back.weights, *back.optimizer), strict=True):
+        assert ours.dtype == theirs.dtype
+        assert ours.shape == theirs.shape
+        assert ours.tobytes() == theirs.tobytes()
+    assert back.history["loss"][0] == 0.1
+
+
+def test_any_damaged_byte_of_a_checkpoint_is_noticed_or_harmless(tmp_path: Path) -> None:
+    good = to_bytes(state())
+    file = tmp_path / "checkpoint.npz"
+    noticed = 0
+    for position in range(0, len(good), 7):
+        file.write_bytes(good[:position] + bytes([good[position] ^ 0xFF]) + good[position + 1 :])
+        try:
+            back = load(file)
+        except RunError as error:
+            assert "damaged checkpoint" in str(error) and str(file) in str(error)
+            noticed += 1
+        else:  # bytes of the zip container that carry nothing, such as a timestamp
+            assert back.weights[0].tobytes() == state().weights[0].tobytes()
+            assert back.history["loss"] == state().history["loss"][:1] + back.history["loss"][1:]
+    assert noticed > len(good) / 7 / 2
+    for length in range(0, len(good), 101):
+        file.write_bytes(good[:length])
+        with pytest.raises(RunError, match="damaged checkpoint"):
+            load(file)
+
+
+def test_write_atomically_leaves_the_old_file_when_it_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a.json"
+    write_atomically(file, "old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(DigitlabError, match="No space left on device.*untouched"):
+        write_atomically(file, "new")
+    assert file.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_create_open_and_list(tmp_path: Path) -> None:
+    first = runs.create_run(tmp_path, None, INFO)
+    second = runs.create_run(tmp_path, None, INFO)  # the same second: another name
+    assert first.path != second.path
+    (tmp_path / "not-a-run").mkdir()
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "run.json").write_text("{")
+    assert {r.path for r in runs.list_runs(tmp_path)} == {first.path, second.path}
+    assert runs.open_run(first.name, tmp_path).recipe == Recipe()
+    assert runs.open_run(first.path).path == first.path
+    assert runs.open_run("latest", tmp_path).path in {first.path, second.path}
+    assert runs.list_runs(tmp_path / "nowhere") == []
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "-x", "a" * 101, "a b"])
+def test_names_that_cannot_be_folders(tmp_path: Path, name: str) -> None:
+    with pytest.raises(RunError, match="expected letters, digits"):
+        runs.create_run(tmp_path, name, INFO)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_taken_name_says_how_to_go_on(tmp_path: Path) -> None:
+    runs.create_run(tmp_path, "mine", INFO)
+    with pytest.raises(RunError, match="already there.*--resume"):
+        runs.create_run(tmp_path, "mine", INFO)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "damaged"),
+        ("[]", "not the description of a run"),
+        ('{"recipe": {}, "state": "finished", "format": 99}', "run format 99, expected 1"),
+        ("\x00\xff", "damaged"),
+    ],
+)
+def test_damaged_run_json(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "run.json").write_bytes(content.encode("latin-1"))
+    with pytest.raises(RunError, match=message):
+        runs.open_run(tmp_path)
+
+
+def test_no_such_run(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no such run"):
+        runs.open_run("nothing", tmp_path)
+    with pytest.raises(RunError, match="no runs yet"):
+        runs.open_run("latest", tmp_path)
+
+
+def test_a_second_process_is_kept_out_and_a_dead_one_is_not_waited_for(tmp_path: Path) -> None:
+    run = runs.create_run(tmp_path, "mine", INFO)
+    script = f"""
+from pathlib import Path
+from digitlab import runs
+with runs.locked(runs.open_run(Path({str(run.path)!r}))):
+    print("held", flush=True)
+    input()
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        assert run.state == "training"
+        with pytest.raises(RunError, match="another process is working on this run"), runs.locked(run):
+            pass
+        other.kill()
+        other.wait()
+    assert run.state == "stopped"
+    with runs.locked(run):
+        assert run.state == "training"
+
+
+def test_unfinished_run_says_how_to_go_on(tmp_path: Path) -> None:
+    run = runs.create_run(tmp_path, "mine", INFO)
+    with pytest.raises(RunError, match="not finished.*--resume"):
+        _ = run.evaluation
+
+
+def test_history_csv_keeps_every_bit_and_empty_cells() -> None:
+    history = {"epoch": [1, 2], "loss": [0.1, 1 / 3], "val_loss": [float("nan"), 0.25]}
+    text = runs.history_csv(history)
+    assert text == f"epoch,loss,val_loss\n1,0.1,\n2,{1 / 3!r},0.25\n"
+
+
+def test_json_has_no_nan(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        runs.write_json(tmp_path / "a.json", {"x": float("nan")})
+    runs.write_json(tmp_path / "a.json", {"ü": 1})
+    assert json.loads((tmp_path / "a.json").read_text("utf-8")) == {"ü": 1}
