@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from digitlab.judging.report.words import percent
+from digitlab.judging.report.words import NBSP, percent
 
 if TYPE_CHECKING:
     from digitlab.judging.report.content import ReportContent
 
 WIDTH = 400
-LEFT, RIGHT, TOP, BOTTOM = 44, 10, 10, 34
+LEFT, RIGHT, TOP, BOTTOM = 44, 16, 10, 34
 MOST_MARKS = 40  # above that many points the marks would run together into a caterpillar
 
 
@@ -113,6 +113,7 @@ def line_chart(
     xlabel: str,
     write: Callable[[float], str],
     write_x: Callable[[float], str] = "{:g}".format,
+    write_tick: Callable[[float], str] | None = None,
     x_range: tuple[float, float] | None = None,
     y_range: tuple[float, float] | None = None,
     whole_x: bool = False,
@@ -127,6 +128,7 @@ def line_chart(
         xlabel: What runs along the bottom.
         write: How a value on y is written.
         write_x: How a value on x is written.
+        write_tick: How a tick on y is written; as a value if absent.
         x_range: Ends of x; the data's own if absent.
         y_range: Ends of y; from 0 or the data's own with a little room if absent.
         whole_x: Ticks at whole numbers only.
@@ -137,7 +139,8 @@ def line_chart(
         The chart.
 
     Example:
-        >>> chart = line_chart("Loss", [Line("training", "a", [1, 2], [0.5, 0.25])], xlabel="epoch", write="{:.2f}".format)
+        >>> line = Line("training", "a", [1, 2], [0.5, 0.25])
+        >>> chart = line_chart("Loss", [line], xlabel="epoch", write="{:.2f}".format)
         >>> chart.tips[1]["head"], chart.tips[1]["rows"]
         ('epoch 2', [['training', '0.25', 'a']])
     """
@@ -175,8 +178,12 @@ def line_chart(
         xlabel=xlabel,
         summary=f"{title} by {xlabel}: {last}.",
         height=height,
-        x_ticks=[(px(x), write_x(x)) for x in nice_ticks(x0, x1, 6, whole=whole_x) if x >= xs[0] or not whole_x],
-        y_ticks=[(py(y), write(y)) for y in nice_ticks(y0, y1)],
+        x_ticks=[
+            (px(x), write_x(x))
+            for x in nice_ticks(x0, x1, 10 if whole_x else 6, whole=whole_x)
+            if x >= xs[0] or not whole_x
+        ],
+        y_ticks=[(py(y), (write_tick or write)(y)) for y in nice_ticks(y0, y1)],
         lines=drawn,
         tips=tips,
         diagonal=diagonal,
@@ -209,7 +216,9 @@ def training_charts(content: ReportContent) -> list[Chart]:
                 line_chart(title, lines, xlabel="epoch", write=_loss, y_range=(0, 1.06 * top or 1.0), whole_x=True)
             )
         else:
-            charts.append(line_chart(title, lines, xlabel="epoch", write=_share(lines), whole_x=True))
+            charts.append(
+                line_chart(title, lines, xlabel="epoch", write=_share(lines), write_tick=_short, whole_x=True)
+            )
     rates = list(history.get("learning_rate", ()))
     if len(rates) == len(epochs) and max(rates) > 0:
         line = Line("learning rate", "c", epochs, rates)
@@ -235,6 +244,11 @@ def _share(lines: Sequence[Line]) -> Callable[[float], str]:
     ys = [y for line in lines for y in line.y if math.isfinite(y)]
     decimals = 2 if max(ys, default=1) - min(ys, default=0) < 0.05 else 1
     return lambda y: percent(y, decimals)
+
+
+def _short(share: float) -> str:
+    """Write a percentage on a tick with no more decimals than it has."""
+    return f"{100 * share:.4g}{NBSP}%"
 
 
 def reliability_charts(content: ReportContent) -> list[Chart]:
@@ -273,6 +287,7 @@ def reliability_charts(content: ReportContent) -> list[Chart]:
         xlabel="confidence",
         write=percent,
         write_x=lambda x: percent(x, 0),
+        write_tick=_short,
         x_range=(0, 1),
         y_range=(0, 1),
         diagonal=True,
@@ -310,6 +325,7 @@ def coverage_chart(content: ReportContent) -> Chart:
         xlabel="refused",
         write=lambda y: percent(y, 2 if errors[0] < 0.05 else 1),
         write_x=lambda x: percent(x, 0 if abs(x * 100 - round(x * 100)) < 1e-6 else 2),
+        write_tick=_short,
         x_range=(0, limit),
         y_range=(0, 1.06 * float(errors[kept].max()) or 0.01),
         height=300,

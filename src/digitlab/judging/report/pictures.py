@@ -141,7 +141,7 @@ def fitting(content: ReportContent) -> tuple[Selection, bytes]:
 
 
 def outcome_map(right: npt.NDArray[np.bool_]) -> bytes:
-    """Draw one pixel for each test picture in their order: clear where it was read right, vermillion where not.
+    r"""Draw one pixel for each test picture in their order: clear where it was read right, vermillion where not.
 
     Args:
         right: bool (n,).
@@ -151,7 +151,7 @@ def outcome_map(right: npt.NDArray[np.bool_]) -> bytes:
 
     Example:
         >>> outcome_map(np.array([True, False]))[:4]
-        b'\\x89PNG'
+        b'\x89PNG'
     """
     side = int(np.ceil(np.sqrt(len(right))))
     rows = -(-len(right) // side)

@@ -194,7 +194,11 @@ def worst(content: ReportContent) -> list[str]:
         others = row.copy()
         others[true] = 0
         read = int(others.argmax())
-        said.append(f"{content.class_names[read]} ({int(others[read]):,} ×)" if others[read] else "–")
+        said.append(
+            f"{content.class_names[read]} ({int(others[read]):,}{words.NBSP}{words.TIMES})"
+            if others[read]
+            else words.DASH
+        )
     return said
 
 
@@ -236,11 +240,11 @@ def shape_words(shape: object) -> str:
     """Write a layer's output shape without the batch.
 
     Example:
-        >>> shape_words([None, 28, 28]), shape_words("(None, 10)")
-        ('28 × 28', '(None, 10)')
+        >>> shape_words([None, 28, 28]).replace(words.TIMES, "x"), shape_words("(None, 10)")
+        ('28 x 28', '(None, 10)')
     """
     if isinstance(shape, tuple | list):
-        return " × ".join(f"{part:,}" for part in shape if part is not None)
+        return f" {words.TIMES} ".join(f"{part:,}" for part in shape if part is not None)
     return "" if shape is None else str(shape)
 
 

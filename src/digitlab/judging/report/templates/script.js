@@ -20,8 +20,8 @@
 
   // Confidence in thousandths of a per cent, never rounded up to certainty.
   function percent(sure) {
-    if (sure > 99900) return "> 99.9 %";
-    return sure >= 99000 ? (Math.floor(sure / 100) / 10).toFixed(1) + " %" : Math.round(sure / 1000) + " %";
+    if (sure > 99900) return ">\u00a099.9\u00a0%";
+    return sure >= 99000 ? (Math.floor(sure / 100) / 10).toFixed(1) + "\u00a0%" : Math.round(sure / 1000) + "\u00a0%";
   }
 
   function describe(i) {
@@ -72,7 +72,7 @@
     said.append(make("b", { class: wrong ? "no" : "", text: names[data.read[i]], title: names[data.read[i]] }));
     said.append(make("span", { class: "sure", text: percent(data.sure[i]) }));
     const foot = make("p", { class: "index" }, make("span", { text: "picture " + data.index[i] }));
-    if (doubtful.has(i)) foot.append(make("span", { class: "doubt", text: "† doubtful label" }));
+    if (doubtful.has(i)) foot.append(make("span", { class: "doubt", text: "† doubtful" }));
     return make("div", { class: "card" }, make("div", { class: "face" }, picture(i, 3), said), bars(i), foot);
   }
 
@@ -105,7 +105,7 @@
     const few = make("div", { class: "few" });
     for (const i of found) {
       const mark = doubtful.has(i) ? " †" : "";
-      few.append(make("figure", {}, picture(i, 2), make("figcaption", { text: percent(data.sure[i]) + mark })));
+      few.append(make("figure", {}, picture(i, found.length > 15 || window.innerWidth < 600 ? 2 : 3), make("figcaption", { text: percent(data.sure[i]) + mark })));
     }
     panel.append(few);
     say(cell);
@@ -168,7 +168,7 @@
 
   // ---- gallery
   const form = byId("controls"), list = byId("cards"), status = byId("status"), more = byId("more");
-  const PAGE = 60;
+  const PAGE = window.innerWidth < 600 ? 24 : 60;
   let order = [], visible = 0;
   list.classList.toggle("long-names", longNames);
 
