@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from digitlab.judging.report.content import ReportContent
 
 WIDTH = 400
-LEFT, RIGHT, TOP, BOTTOM = 44, 16, 10, 34
+LEFT, RIGHT, TOP, BOTTOM = 48, 16, 10, 34
 MOST_MARKS = 40  # above that many points the marks would run together into a caterpillar
 
 
@@ -101,7 +101,7 @@ def nice_ticks(low: float, high: float, count: int = 5, whole: bool = False) -> 
     power = 10 ** math.floor(math.log10(raw))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * (1 - 1e-9))
     if whole:
-        step = max(1, round(step))
+        step = float(max(1, round(step)))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(index * step, 12) for index in range(first, last + 1)]
 
@@ -118,6 +118,7 @@ def line_chart(
     y_range: tuple[float, float] | None = None,
     whole_x: bool = False,
     diagonal: bool = False,
+    width: int = WIDTH,
     height: int = 250,
 ) -> Chart:
     """Lay out lines over a common x.
@@ -133,6 +134,7 @@ def line_chart(
         y_range: Ends of y; from 0 or the data's own with a little room if absent.
         whole_x: Ticks at whole numbers only.
         diagonal: Draw the line from corner to corner.
+        width: Of the box.
         height: Of the box.
 
     Returns:
@@ -153,7 +155,7 @@ def line_chart(
     foot = height - BOTTOM
 
     def px(x: float) -> float:
-        return round(LEFT + (x - x0) / (x1 - x0) * (WIDTH - RIGHT - LEFT), 1)
+        return round(LEFT + (x - x0) / (x1 - x0) * (width - RIGHT - LEFT), 1)
 
     def py(y: float) -> float:
         return round(foot - (min(max(y, y0), y1) - y0) / (y1 - y0) * (foot - TOP), 1)
@@ -181,18 +183,20 @@ def line_chart(
         x_ticks=[
             (px(x), write_x(x))
             for x in nice_ticks(x0, x1, 10 if whole_x else 6, whole=whole_x)
-            if x >= xs[0] or not whole_x
+            if xs[0] <= x <= xs[-1] or not whole_x
         ],
         y_ticks=[(py(y), (write_tick or write)(y)) for y in nice_ticks(y0, y1)],
         lines=drawn,
         tips=tips,
         diagonal=diagonal,
+        width=width,
+        right=width - RIGHT,
     )
 
 
 def _room(low: float, high: float) -> tuple[float, float]:
     """Leave a little air above and below, and never a range of nothing."""
-    span = max(high - low, abs(high) * 0.02, 1e-9)
+    span = max(high - low, abs(high) * 0.05, 1e-9)
     return low - 0.06 * span, high + 0.06 * span
 
 
@@ -340,7 +344,15 @@ def corruption_charts(content: ReportContent) -> list[tuple[str, float, Chart]]:
         strengths = [float(step) for step in range(len(accuracies) + 1)]
         line = Line(kind, "a", strengths, [content.evaluation.accuracy, *accuracies])
         chart = line_chart(
-            kind, [line], xlabel="strength", write=lambda y: percent(y, 0), y_range=(0, 1), whole_x=True, height=190
+            kind,
+            [line],
+            xlabel="strength",
+            write=percent,
+            write_tick=_short,
+            y_range=(0, 1),
+            whole_x=True,
+            width=240,
+            height=170,
         )
         charts.append((kind, float(np.mean(accuracies)), chart))
     return charts

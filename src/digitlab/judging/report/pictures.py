@@ -194,7 +194,7 @@ def png(pixels: npt.NDArray[np.uint8], palette: list[tuple[int, int, int]] | Non
         image.putpalette([part for colour in palette for part in colour])
         options["transparency"] = alpha
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=9, **options)
+    image.save(buffer, "PNG", compress_level=6, **options)
     return buffer.getvalue()
 
 

@@ -116,8 +116,8 @@ def payload(content: ReportContent, chosen: pictures.Selection) -> dict[str, Any
         "index": shown.tolist(),
         "label": content.labels[shown].tolist(),
         "read": probabilities.argmax(axis=1).tolist(),
-        # Floored: 99.996 % must not be shown as certain.
-        "sure": np.floor(probabilities.max(axis=1) * 100_000).astype(int).tolist(),
+        # In billionths: the order among those that all read "> 99.9 %" must not be lost.
+        "sure": np.floor(probabilities.max(axis=1).astype(np.float64) * 1e9).astype(int).tolist(),
         "probabilities": listed,
         "doubtful": [place[index] for index in content.evaluation.doubtful if index in place],
         "hardest": [place[int(index)] for index in chosen.hardest],

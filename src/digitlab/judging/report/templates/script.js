@@ -8,7 +8,7 @@
   const thousands = (n) => n.toLocaleString("en");
   document.documentElement.classList.add("script");
 
-  // Text only ever goes in as text: a class may be called "<script>".
+  // Text only ever goes in as text: a class name may look like markup.
   function make(tag, options = {}, ...children) {
     const node = document.createElement(tag);
     if (options.class) node.className = options.class;
@@ -18,10 +18,10 @@
     return node;
   }
 
-  // Confidence in thousandths of a per cent, never rounded up to certainty.
+  // Confidence (given in billionths) in per cent, never rounded up to certainty.
   function percent(sure) {
-    if (sure > 99900) return ">\u00a099.9\u00a0%";
-    return sure >= 99000 ? (Math.floor(sure / 100) / 10).toFixed(1) + "\u00a0%" : Math.round(sure / 1000) + "\u00a0%";
+    if (sure > 999e6) return ">\u00a099.9\u00a0%";
+    return sure >= 990e6 ? (Math.floor(sure / 1e6) / 10).toFixed(1) + "\u00a0%" : Math.round(sure / 1e7) + "\u00a0%";
   }
 
   function describe(i) {
@@ -189,7 +189,7 @@
     const fields = form.elements;
     const want = (name) => (fields[name].value === "" ? null : Number(fields[name].value));
     const label = want("label"), read = want("read");
-    const low = (want("from") ?? 0) * 1000, high = (want("to") ?? 100) * 1000;
+    const low = (want("from") ?? 0) * 1e7, high = (want("to") ?? 100) * 1e7;
     const doubt = fields.doubtful && fields.doubtful.checked;
     const pool = fields.which.value === "mistakes" ? [...Array(data.mistakes).keys()] : data.hardest;
     order = pool.filter((i) =>
