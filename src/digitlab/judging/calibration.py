@@ -193,8 +193,10 @@ def fit_temperature(probabilities: ArrayLike, labels: ArrayLike) -> float:
     Minimises the log loss of softmax(log p / T) by Newton's method. In b = 1 / T the loss is convex, so there is one
     minimum and a bracket always finds it. Where nothing is misread that minimum lies at T = 0, and the first mistake on
     the test images would cost everything; so b - 1 - log b is added to the *summed* loss, a prior worth about one
-    picture that holds T near 1. It is 0 at T = 1, hence the log loss never gets worse than without scaling. With the
-    5,000 validation images of MNIST it moves T by less than 0.1 %.
+    picture that holds T near 1. It is 0 at T = 1, hence the log loss never gets worse than without scaling.
+
+    Measured on MNIST with 784-128-10 (test log loss 0.079 as it is): with all 5,000 validation images the prior moves T
+    by 0.02 %. With 200 of them the worst draw of 20 gives a test log loss of 0.13 with the prior, 1.8 without.
 
     Args:
         probabilities: (n, k) float of validation images, rows sum to 1.

@@ -161,6 +161,8 @@ class Evaluation:
             >>> Evaluation.from_dict(evaluation.to_dict()).accuracy
             1.0
         """
+        if not isinstance(values, Mapping):
+            raise DataError(f"metrics: a {type(values).__name__}, expected one object; judge the run again")
         fields: dict[str, Any] = {}
         for name in cls.__dataclass_fields__:
             if name in _PER_IMAGE:
@@ -169,7 +171,7 @@ class Evaluation:
                 raise DataError(f"metrics: no {name!r}, expected all fields of an evaluation; judge the run again")
             try:
                 fields[name] = _READ.get(name, float)(values[name])
-            except (TypeError, ValueError, KeyError) as error:
+            except (TypeError, ValueError, LookupError) as error:
                 raise DataError(f"metrics: {name!r} cannot be read ({error}); judge the run again") from error
         return cls(**fields, predicted=np.asarray(predicted, np.int64), confidence=np.asarray(confidence, np.float64))
 
