@@ -35,12 +35,14 @@ class Selection:
         mistakes: how many of `shown`, from its start, are mistakes.
         hardest: pictures read right with the least confidence, least sure first.
         typical: for each class, the right ones nearest to the class's mean picture.
+        least: for each class, how many of its right ones are shown because none is less sure.
         strangest: for each class, those whose own class got the least probability.
     """
 
     shown: Integers
     mistakes: int
     hardest: Integers
+    least: tuple[int, ...]
     typical: tuple[Integers, ...]
     strangest: tuple[Integers, ...]
 
@@ -84,7 +86,9 @@ def select(content: ReportContent, mistakes: int | None = None) -> Selection:
     wrong = np.concatenate([wrong, extra])
     wrong = wrong[np.argsort(-content.probabilities[wrong, read[wrong]], kind="stable")]
     shown = np.concatenate([wrong, right_ones]).astype(np.int64)
-    return Selection(shown, len(wrong), hardest.astype(np.int64), tuple(typical), tuple(strangest))
+    of_class = np.bincount(labels[hardest], minlength=k)
+    least = tuple(max(len(hard), int(count)) for hard, count in zip(hard_of_class, of_class, strict=True))
+    return Selection(shown, len(wrong), hardest.astype(np.int64), least, tuple(typical), tuple(strangest))
 
 
 def _central(flat: npt.NDArray[np.uint8], members: Integers, count: int) -> Integers:

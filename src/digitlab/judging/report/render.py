@@ -120,6 +120,7 @@ def payload(content: ReportContent, chosen: pictures.Selection) -> dict[str, Any
         "sure": np.floor(probabilities.max(axis=1).astype(np.float64) * 1e9).astype(int).tolist(),
         "probabilities": listed,
         "doubtful": [place[index] for index in content.evaluation.doubtful if index in place],
+        "least": list(chosen.least),
         "hardest": [place[int(index)] for index in chosen.hardest],
     }
 

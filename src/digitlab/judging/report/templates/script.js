@@ -96,10 +96,12 @@
     const found = [];
     for (let i = 0; i < data.index.length; i++) if (data.label[i] === t && data.read[i] === p) found.push(i);
     found.sort((a, b) => (hit ? data.sure[a] - data.sure[b] : data.sure[b] - data.sure[a]) || data.index[a] - data.index[b]);
+    // Of the right ones the page carries the least sure and a few typical ones, which would be odd company here.
+    if (hit) found.splice(data.least[t]);
     panel.replaceChildren(make("h3", { text: `${names[t]} read as ${names[p]}` }));
     let note = `${thousands(count)} of ${thousands(support[t])}`;
     if (!count) note += ": no picture.";
-    else if (found.length < count) note += `; here ${thousands(found.length)} of them, ${hit ? "the least sure first" : "the surest first"}.`;
+    else if (found.length < count) note += `; here ${hit ? `the ${thousands(found.length)} least sure` : `${thousands(found.length)} of them, the surest first`}.`;
     else note += hit ? ", the least sure first." : ", the surest first.";
     panel.append(make("p", { class: "note", text: note }));
     const few = make("div", { class: "few" });
