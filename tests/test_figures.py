@@ -13,7 +13,7 @@ from judged_material import DIGITS, HOSTILE, history, make_content, pictures
 from digitlab.judging import figures
 from digitlab.judging.calibration import measure_reliability
 from digitlab.judging.figures.canvas import BLUE, GREEN, VERMILLION
-from digitlab.judging.figures.pictures import mosaic, percent
+from digitlab.judging.figures.pictures import mosaic
 
 
 @pytest.fixture(scope="module")
@@ -242,8 +242,3 @@ def test_importing_the_room_loads_nothing_heavy():
     code = "import sys, json, digitlab.judging.figures, digitlab.judging.report; print(json.dumps(sorted(sys.modules)))"
     loaded = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout)
     assert not {"matplotlib", "seaborn", "jinja2", "PIL", "keras", "jax", "sklearn"} & set(loaded)
-
-
-@pytest.mark.parametrize("share", [0.990001, 0.9949, 0.9999999])
-def test_confidence_is_never_rounded_up_to_certainty(share):
-    assert float(percent(share).removesuffix(" %")) <= 100 * share

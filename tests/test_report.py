@@ -279,6 +279,16 @@ def test_a_class_without_pictures_and_an_empty_history():
     assert "nan" not in page.text
 
 
+@pytest.mark.parametrize(("height", "width"), [(28, 28), (16, 20), (64, 48)])
+def test_pictures_of_another_size_are_shown_as_large(height, width):
+    images = np.random.default_rng(0).integers(0, 256, (90, height, width), dtype=np.uint8)
+    html = render(make_content(90, images=images, first_weights=None))
+    shown = [float(size) for size in re.findall(r"--p[wh]: ([\d.]+)px", html)]
+    assert shown == pytest.approx([28 * width / max(height, width), 28 * height / max(height, width)])
+    rows = -(-len(Page(html).data["index"]) // COLUMNS)
+    assert sheet_of(html).shape == (rows * (height + 1), COLUMNS * (width + 1))
+
+
 def test_one_picture_is_enough():
     assert "1 of 1 test pictures" in Page(render(make_content(1, skill=40.0, calibrated=False))).text
 

@@ -77,6 +77,7 @@
   }
 
   // ---- confusion matrix
+  const spoken = byId("spoken");
   const matrix = byId("matrix"), readout = byId("readout"), panel = byId("panel");
   const cells = [...matrix.querySelectorAll("td")];
   const support = data.confusion.map((row) => row.reduce((sum, n) => sum + n, 0));
@@ -110,6 +111,8 @@
       few.append(make("figure", {}, picture(i, found.length > 15 || window.innerWidth < 600 ? 2 : 3), make("figcaption", { text: percent(data.sure[i]) + mark })));
     }
     panel.append(few);
+    // Not the panel itself is spoken: twenty pictures at once would be a speech.
+    spoken.textContent = `${thousands(found.length)} pictures shown`;
     say(cell);
   }
 
