@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from digitlab.judging.figures.canvas import BLUE, FAINT, GREEN, INK, VERMILLION, headline, new_figure
+from digitlab.judging.report.words import confident
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -188,7 +189,7 @@ def draw_predictions(
 
     Example:
         >>> ax = draw_predictions(np.zeros((1, 28, 28), np.uint8), np.array([1]), np.array([[0.8, 0.2]]), ["no", "yes"])
-        >>> ax.texts[0].get_text()
+        >>> ax.texts[0].get_text().replace("\N{NO-BREAK SPACE}", " ")
         'no, true yes\n80 %'
     """
     chosen = np.sort(np.random.default_rng(seed).choice(len(images), min(count, len(images)), replace=False))
@@ -196,7 +197,7 @@ def draw_predictions(
     captions = []
     for label, prediction, row in zip(labels[chosen], read, probabilities[chosen], strict=True):
         read_as, truth = short(class_names[prediction], 6), short(class_names[label], 6)
-        captions.append(f"{read_as}, true {truth}\n{percent(row.max())}")
+        captions.append(f"{read_as}, true {truth}\n{confident(row.max())}")
     colours = [BLUE if right else VERMILLION for right in read == labels[chosen]]
     title = "Sample predictions: read as, true label, how sure"
     return draw_pictures(images[chosen], captions, colours=colours, columns=10, title=title, ax=ax)
@@ -230,8 +231,9 @@ def draw_mistakes(
 
     Example:
         >>> zeros = np.zeros((2, 28, 28), np.uint8)
-        >>> ax = draw_mistakes(zeros, np.array([0, 1]), np.array([[0.1, 0.9], [0.1, 0.9]]), ["no", "yes"], doubtful=[0])
-        >>> [text.get_text() for text in ax.texts]
+        >>> probabilities = np.array([[0.1, 0.9], [0.1, 0.9]])
+        >>> ax = draw_mistakes(zeros, np.array([0, 1]), probabilities, ["no", "yes"], doubtful=[0])
+        >>> [text.get_text().replace("\N{NO-BREAK SPACE}", " ") for text in ax.texts]
         ['no → yes\n90 % †']
     """
     read, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
@@ -240,8 +242,9 @@ def draw_mistakes(
         mistakes = wrong[np.argsort(-confidence[wrong], kind="stable")]
     shown = mistakes[:count]
     marked = [int(index) in set(doubtful) for index in shown]
+    names = [short(name, 5) for name in class_names]
     captions = [
-        f"{short(class_names[labels[i]], 5)} → {short(class_names[read[i]], 5)}\n{percent(confidence[i])}{' †' * mark}"
+        f"{names[labels[i]]} → {names[read[i]]}\n{confident(confidence[i])}{' †' * mark}"
         for i, mark in zip(shown, marked, strict=True)
     ]
     title = f"Misclassified: true → read, how sure ({len(shown)} of {len(mistakes):,}, surest first)"
@@ -255,15 +258,3 @@ def draw_mistakes(
         message = f"None: all {len(labels):,} pictures were read as their label says."
         ax.text(0.0, 0.6, message, transform=ax.transAxes, color=INK, fontsize=11)
     return ax
-
-
-def percent(share: float) -> str:
-    """Say a probability as a percentage that is never rounded up to certainty.
-
-    Example:
-        >>> percent(0.9), percent(0.99962), percent(0.99999), percent(1.0)
-        ('90 %', '99.9 %', '99.9 %', '100 %')
-    """
-    if 0.99 <= share < 1:
-        return f"{int(share * 1000) / 10:.1f} %"
-    return f"{100 * share:.0f} %"

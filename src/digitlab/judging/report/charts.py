@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from digitlab.judging.report.words import percent
+from digitlab.judging.report.words import NBSP, percent
 
 if TYPE_CHECKING:
     from digitlab.judging.report.content import ReportContent
 
 WIDTH = 400
-LEFT, RIGHT, TOP, BOTTOM = 44, 10, 10, 34
+LEFT, RIGHT, TOP, BOTTOM = 48, 16, 10, 34
 MOST_MARKS = 40  # above that many points the marks would run together into a caterpillar
 
 
@@ -101,7 +101,7 @@ def nice_ticks(low: float, high: float, count: int = 5, whole: bool = False) -> 
     power = 10 ** math.floor(math.log10(raw))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * (1 - 1e-9))
     if whole:
-        step = max(1, round(step))
+        step = float(max(1, round(step)))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [round(index * step, 12) for index in range(first, last + 1)]
 
@@ -113,10 +113,12 @@ def line_chart(
     xlabel: str,
     write: Callable[[float], str],
     write_x: Callable[[float], str] = "{:g}".format,
+    write_tick: Callable[[float], str] | None = None,
     x_range: tuple[float, float] | None = None,
     y_range: tuple[float, float] | None = None,
     whole_x: bool = False,
     diagonal: bool = False,
+    width: int = WIDTH,
     height: int = 250,
 ) -> Chart:
     """Lay out lines over a common x.
@@ -127,17 +129,20 @@ def line_chart(
         xlabel: What runs along the bottom.
         write: How a value on y is written.
         write_x: How a value on x is written.
+        write_tick: How a tick on y is written; as a value if absent.
         x_range: Ends of x; the data's own if absent.
         y_range: Ends of y; from 0 or the data's own with a little room if absent.
         whole_x: Ticks at whole numbers only.
         diagonal: Draw the line from corner to corner.
+        width: Of the box.
         height: Of the box.
 
     Returns:
         The chart.
 
     Example:
-        >>> chart = line_chart("Loss", [Line("training", "a", [1, 2], [0.5, 0.25])], xlabel="epoch", write="{:.2f}".format)
+        >>> line = Line("training", "a", [1, 2], [0.5, 0.25])
+        >>> chart = line_chart("Loss", [line], xlabel="epoch", write="{:.2f}".format)
         >>> chart.tips[1]["head"], chart.tips[1]["rows"]
         ('epoch 2', [['training', '0.25', 'a']])
     """
@@ -150,7 +155,7 @@ def line_chart(
     foot = height - BOTTOM
 
     def px(x: float) -> float:
-        return round(LEFT + (x - x0) / (x1 - x0) * (WIDTH - RIGHT - LEFT), 1)
+        return round(LEFT + (x - x0) / (x1 - x0) * (width - RIGHT - LEFT), 1)
 
     def py(y: float) -> float:
         return round(foot - (min(max(y, y0), y1) - y0) / (y1 - y0) * (foot - TOP), 1)
@@ -175,17 +180,23 @@ def line_chart(
         xlabel=xlabel,
         summary=f"{title} by {xlabel}: {last}.",
         height=height,
-        x_ticks=[(px(x), write_x(x)) for x in nice_ticks(x0, x1, 6, whole=whole_x) if x >= xs[0] or not whole_x],
-        y_ticks=[(py(y), write(y)) for y in nice_ticks(y0, y1)],
+        x_ticks=[
+            (px(x), write_x(x))
+            for x in nice_ticks(x0, x1, 10 if whole_x else 6, whole=whole_x)
+            if xs[0] <= x <= xs[-1] or not whole_x
+        ],
+        y_ticks=[(py(y), (write_tick or write)(y)) for y in nice_ticks(y0, y1)],
         lines=drawn,
         tips=tips,
         diagonal=diagonal,
+        width=width,
+        right=width - RIGHT,
     )
 
 
 def _room(low: float, high: float) -> tuple[float, float]:
     """Leave a little air above and below, and never a range of nothing."""
-    span = max(high - low, abs(high) * 0.02, 1e-9)
+    span = max(high - low, abs(high) * 0.05, 1e-9)
     return low - 0.06 * span, high + 0.06 * span
 
 
@@ -209,7 +220,9 @@ def training_charts(content: ReportContent) -> list[Chart]:
                 line_chart(title, lines, xlabel="epoch", write=_loss, y_range=(0, 1.06 * top or 1.0), whole_x=True)
             )
         else:
-            charts.append(line_chart(title, lines, xlabel="epoch", write=_share(lines), whole_x=True))
+            charts.append(
+                line_chart(title, lines, xlabel="epoch", write=_share(lines), write_tick=_short, whole_x=True)
+            )
     rates = list(history.get("learning_rate", ()))
     if len(rates) == len(epochs) and max(rates) > 0:
         line = Line("learning rate", "c", epochs, rates)
@@ -235,6 +248,11 @@ def _share(lines: Sequence[Line]) -> Callable[[float], str]:
     ys = [y for line in lines for y in line.y if math.isfinite(y)]
     decimals = 2 if max(ys, default=1) - min(ys, default=0) < 0.05 else 1
     return lambda y: percent(y, decimals)
+
+
+def _short(share: float) -> str:
+    """Write a percentage on a tick with no more decimals than it has."""
+    return f"{100 * share:.4g}{NBSP}%"
 
 
 def reliability_charts(content: ReportContent) -> list[Chart]:
@@ -273,6 +291,7 @@ def reliability_charts(content: ReportContent) -> list[Chart]:
         xlabel="confidence",
         write=percent,
         write_x=lambda x: percent(x, 0),
+        write_tick=_short,
         x_range=(0, 1),
         y_range=(0, 1),
         diagonal=True,
@@ -310,6 +329,7 @@ def coverage_chart(content: ReportContent) -> Chart:
         xlabel="refused",
         write=lambda y: percent(y, 2 if errors[0] < 0.05 else 1),
         write_x=lambda x: percent(x, 0 if abs(x * 100 - round(x * 100)) < 1e-6 else 2),
+        write_tick=_short,
         x_range=(0, limit),
         y_range=(0, 1.06 * float(errors[kept].max()) or 0.01),
         height=300,
@@ -324,7 +344,15 @@ def corruption_charts(content: ReportContent) -> list[tuple[str, float, Chart]]:
         strengths = [float(step) for step in range(len(accuracies) + 1)]
         line = Line(kind, "a", strengths, [content.evaluation.accuracy, *accuracies])
         chart = line_chart(
-            kind, [line], xlabel="strength", write=lambda y: percent(y, 0), y_range=(0, 1), whole_x=True, height=190
+            kind,
+            [line],
+            xlabel="strength",
+            write=percent,
+            write_tick=_short,
+            y_range=(0, 1),
+            whole_x=True,
+            width=240,
+            height=170,
         )
         charts.append((kind, float(np.mean(accuracies)), chart))
     return charts

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class ReportContent:
     """One run, ready to be shown; n test pictures, k classes, e epochs.
 
-    Every text in it may come from outside (file names, class names, a user's layer names): it is escaped, never trusted.
+    Every text in it may come from outside (file names, class names, a user's layer names): it is escaped.
 
     Attributes:
         name: of the run.

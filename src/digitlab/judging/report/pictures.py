@@ -35,12 +35,14 @@ class Selection:
         mistakes: how many of `shown`, from its start, are mistakes.
         hardest: pictures read right with the least confidence, least sure first.
         typical: for each class, the right ones nearest to the class's mean picture.
+        least: for each class, how many of its right ones are shown because none is less sure.
         strangest: for each class, those whose own class got the least probability.
     """
 
     shown: Integers
     mistakes: int
     hardest: Integers
+    least: tuple[int, ...]
     typical: tuple[Integers, ...]
     strangest: tuple[Integers, ...]
 
@@ -84,7 +86,9 @@ def select(content: ReportContent, mistakes: int | None = None) -> Selection:
     wrong = np.concatenate([wrong, extra])
     wrong = wrong[np.argsort(-content.probabilities[wrong, read[wrong]], kind="stable")]
     shown = np.concatenate([wrong, right_ones]).astype(np.int64)
-    return Selection(shown, len(wrong), hardest.astype(np.int64), tuple(typical), tuple(strangest))
+    of_class = np.bincount(labels[hardest], minlength=k)
+    least = tuple(max(len(hard), int(count)) for hard, count in zip(hard_of_class, of_class, strict=True))
+    return Selection(shown, len(wrong), hardest.astype(np.int64), least, tuple(typical), tuple(strangest))
 
 
 def _central(flat: npt.NDArray[np.uint8], members: Integers, count: int) -> Integers:
@@ -141,7 +145,7 @@ def fitting(content: ReportContent) -> tuple[Selection, bytes]:
 
 
 def outcome_map(right: npt.NDArray[np.bool_]) -> bytes:
-    """Draw one pixel for each test picture in their order: clear where it was read right, vermillion where not.
+    r"""Draw one pixel for each test picture in their order: clear where it was read right, vermillion where not.
 
     Args:
         right: bool (n,).
@@ -151,7 +155,7 @@ def outcome_map(right: npt.NDArray[np.bool_]) -> bytes:
 
     Example:
         >>> outcome_map(np.array([True, False]))[:4]
-        b'\\x89PNG'
+        b'\x89PNG'
     """
     side = int(np.ceil(np.sqrt(len(right))))
     rows = -(-len(right) // side)
@@ -194,7 +198,7 @@ def png(pixels: npt.NDArray[np.uint8], palette: list[tuple[int, int, int]] | Non
         image.putpalette([part for colour in palette for part in colour])
         options["transparency"] = alpha
     buffer = io.BytesIO()
-    image.save(buffer, "PNG", compress_level=9, **options)
+    image.save(buffer, "PNG", compress_level=6, **options)
     return buffer.getvalue()
 
 

@@ -116,10 +116,11 @@ def payload(content: ReportContent, chosen: pictures.Selection) -> dict[str, Any
         "index": shown.tolist(),
         "label": content.labels[shown].tolist(),
         "read": probabilities.argmax(axis=1).tolist(),
-        # Floored: 99.996 % must not be shown as certain.
-        "sure": np.floor(probabilities.max(axis=1) * 100_000).astype(int).tolist(),
+        # In billionths: the order among those that all read "> 99.9 %" must not be lost.
+        "sure": np.floor(probabilities.max(axis=1).astype(np.float64) * 1e9).astype(int).tolist(),
         "probabilities": listed,
         "doubtful": [place[index] for index in content.evaluation.doubtful if index in place],
+        "least": list(chosen.least),
         "hardest": [place[int(index)] for index in chosen.hardest],
     }
 
@@ -194,7 +195,11 @@ def worst(content: ReportContent) -> list[str]:
         others = row.copy()
         others[true] = 0
         read = int(others.argmax())
-        said.append(f"{content.class_names[read]} ({int(others[read]):,} ×)" if others[read] else "–")
+        said.append(
+            f"{content.class_names[read]} ({int(others[read]):,}{words.NBSP}{words.TIMES})"
+            if others[read]
+            else words.DASH
+        )
     return said
 
 
@@ -236,11 +241,11 @@ def shape_words(shape: object) -> str:
     """Write a layer's output shape without the batch.
 
     Example:
-        >>> shape_words([None, 28, 28]), shape_words("(None, 10)")
-        ('28 × 28', '(None, 10)')
+        >>> shape_words([None, 28, 28]).replace(words.TIMES, "x"), shape_words("(None, 10)")
+        ('28 x 28', '(None, 10)')
     """
     if isinstance(shape, tuple | list):
-        return " × ".join(f"{part:,}" for part in shape if part is not None)
+        return f" {words.TIMES} ".join(f"{part:,}" for part in shape if part is not None)
     return "" if shape is None else str(shape)
 
 

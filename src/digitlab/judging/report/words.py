@@ -9,6 +9,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+DASH = "\N{EN DASH}"
+TIMES = "\N{MULTIPLICATION SIGN}"
+NBSP = "\N{NO-BREAK SPACE}"  # keeps "98.2 %" on one line
+# By hand: strftime would follow the machine's locale in a page that says lang="en".
+MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+
 if TYPE_CHECKING:
     from digitlab.judging.metrics import Evaluation
     from digitlab.judging.report.content import ReportContent
@@ -18,22 +37,22 @@ def percent(share: float, decimals: int = 1) -> str:
     """Write a share as a percentage; a dash where there is none.
 
     Example:
-        >>> percent(0.9818), percent(0.9818, 2), percent(float("nan"))
-        ('98.2 %', '98.18 %', '–')
+        >>> [percent(share, 2).replace(NBSP, " ") for share in (0.9818, 1)], percent(float("nan")) == DASH
+        (['98.18 %', '100.00 %'], True)
     """
-    return f"{100 * share:.{decimals}f} %" if math.isfinite(share) else "–"
+    return f"{100 * share:.{decimals}f}{NBSP}%" if math.isfinite(share) else DASH
 
 
 def confident(share: float) -> str:
     """Write a confidence; never rounds up to 100 %.
 
     Example:
-        >>> confident(0.51), confident(0.9962), confident(0.99999), confident(1.0)
-        ('51 %', '99.6 %', '> 99.9 %', '> 99.9 %')
+        >>> [confident(share).replace(NBSP, " ") for share in (0.51, 0.9962, 0.99999, 1.0)]
+        ['51 %', '99.6 %', '> 99.9 %', '> 99.9 %']
     """
     if share > 0.999:
-        return "> 99.9 %"
-    return f"{math.floor(1000 * share) / 10:.1f} %" if share >= 0.99 else f"{100 * share:.0f} %"
+        return f">{NBSP}99.9{NBSP}%"
+    return f"{math.floor(1000 * share) / 10:.1f}{NBSP}%" if share >= 0.99 else f"{100 * share:.0f}{NBSP}%"
 
 
 def duration(seconds: float) -> str:
@@ -41,7 +60,7 @@ def duration(seconds: float) -> str:
 
     Example:
         >>> duration(0.25), duration(7.31), duration(95), duration(3700)
-        ('0.25 s', '7.3 s', '1 min 35 s', '1 h 2 min')
+        ('0.25 s', '7.3 s', '1 min 35 s', '1 h 1 min')
     """
     if seconds < 1:
         return f"{seconds:.2f} s"
@@ -57,11 +76,11 @@ def number(value: object) -> str:
     """Write a value of a recipe or a machine: thousands apart, no long tails, lists joined.
 
     Example:
-        >>> number(101770), number(0.002), number([128, 64]), number(None), number(True), number("adam")
-        ('101,770', '0.002', '128, 64', '–', 'yes', 'adam')
+        >>> number(101770), number(0.002), number([128, 64]), number(True), number("adam")
+        ('101,770', '0.002', '128, 64', 'yes', 'adam')
     """
     if value is None or value == () or value == []:
-        return "–"
+        return DASH
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, int | np.integer):
@@ -84,10 +103,8 @@ def moment(created: str) -> str:
         when = datetime.fromisoformat(created)
     except ValueError:
         return created
-    # Month names by hand: strftime would follow the machine's locale in a page that says lang="en".
-    months = "January February March April May June July August September October November December".split()
     zone = f" {when.tzname()}" if when.tzinfo else ""
-    return f"{when.day} {months[when.month - 1]} {when.year}, {when:%H:%M}{zone}"
+    return f"{when.day} {MONTHS[when.month - 1]} {when.year}, {when:%H:%M}{zone}"
 
 
 def refused(evaluation: Evaluation, share: float) -> float:
@@ -131,8 +148,8 @@ def findings(content: ReportContent) -> list[str]:
     hardest, easiest = seen[np.argmin(e.recall[seen])], seen[np.argmax(e.recall[seen])]
     if hardest != easiest:
         said.append(
-            f"The hardest class is {names[hardest]}, {percent(1 - e.recall[hardest])} of which it misreads; the easiest "
-            f"is {names[easiest]}, {percent(1 - e.recall[easiest])}."
+            f"The hardest class is {names[hardest]}, {percent(1 - e.recall[hardest])} of which it misreads; the "
+            f"easiest is {names[easiest]}, {percent(1 - e.recall[easiest])}."
         )
     sure = content.probabilities.max(axis=1) >= 0.99
     if sure.any():

@@ -8,7 +8,7 @@
   const thousands = (n) => n.toLocaleString("en");
   document.documentElement.classList.add("script");
 
-  // Text only ever goes in as text: a class may be called "<script>".
+  // Text only ever goes in as text: a class name may look like markup.
   function make(tag, options = {}, ...children) {
     const node = document.createElement(tag);
     if (options.class) node.className = options.class;
@@ -18,10 +18,10 @@
     return node;
   }
 
-  // Confidence in thousandths of a per cent, never rounded up to certainty.
+  // Confidence (given in billionths) in per cent, never rounded up to certainty.
   function percent(sure) {
-    if (sure > 99900) return "> 99.9 %";
-    return sure >= 99000 ? (Math.floor(sure / 100) / 10).toFixed(1) + " %" : Math.round(sure / 1000) + " %";
+    if (sure > 999e6) return ">\u00a099.9\u00a0%";
+    return sure >= 990e6 ? (Math.floor(sure / 1e6) / 10).toFixed(1) + "\u00a0%" : Math.round(sure / 1e7) + "\u00a0%";
   }
 
   function describe(i) {
@@ -72,11 +72,12 @@
     said.append(make("b", { class: wrong ? "no" : "", text: names[data.read[i]], title: names[data.read[i]] }));
     said.append(make("span", { class: "sure", text: percent(data.sure[i]) }));
     const foot = make("p", { class: "index" }, make("span", { text: "picture " + data.index[i] }));
-    if (doubtful.has(i)) foot.append(make("span", { class: "doubt", text: "† doubtful label" }));
+    if (doubtful.has(i)) foot.append(make("span", { class: "doubt", text: "† doubtful" }));
     return make("div", { class: "card" }, make("div", { class: "face" }, picture(i, 3), said), bars(i), foot);
   }
 
   // ---- confusion matrix
+  const spoken = byId("spoken");
   const matrix = byId("matrix"), readout = byId("readout"), panel = byId("panel");
   const cells = [...matrix.querySelectorAll("td")];
   const support = data.confusion.map((row) => row.reduce((sum, n) => sum + n, 0));
@@ -96,18 +97,22 @@
     const found = [];
     for (let i = 0; i < data.index.length; i++) if (data.label[i] === t && data.read[i] === p) found.push(i);
     found.sort((a, b) => (hit ? data.sure[a] - data.sure[b] : data.sure[b] - data.sure[a]) || data.index[a] - data.index[b]);
+    // Of the right ones the page carries the least sure and a few typical ones, which would be odd company here.
+    if (hit) found.splice(data.least[t]);
     panel.replaceChildren(make("h3", { text: `${names[t]} read as ${names[p]}` }));
     let note = `${thousands(count)} of ${thousands(support[t])}`;
     if (!count) note += ": no picture.";
-    else if (found.length < count) note += `; here ${thousands(found.length)} of them, ${hit ? "the least sure first" : "the surest first"}.`;
+    else if (found.length < count) note += `; here ${hit ? `the ${thousands(found.length)} least sure` : `${thousands(found.length)} of them, the surest first`}.`;
     else note += hit ? ", the least sure first." : ", the surest first.";
     panel.append(make("p", { class: "note", text: note }));
     const few = make("div", { class: "few" });
     for (const i of found) {
       const mark = doubtful.has(i) ? " †" : "";
-      few.append(make("figure", {}, picture(i, 2), make("figcaption", { text: percent(data.sure[i]) + mark })));
+      few.append(make("figure", {}, picture(i, found.length > 15 || window.innerWidth < 600 ? 2 : 3), make("figcaption", { text: percent(data.sure[i]) + mark })));
     }
     panel.append(few);
+    // Not the panel itself is spoken: twenty pictures at once would be a speech.
+    spoken.textContent = `${thousands(found.length)} pictures shown`;
     say(cell);
   }
 
@@ -168,7 +173,7 @@
 
   // ---- gallery
   const form = byId("controls"), list = byId("cards"), status = byId("status"), more = byId("more");
-  const PAGE = 60;
+  const PAGE = window.innerWidth < 600 ? 24 : 60;
   let order = [], visible = 0;
   list.classList.toggle("long-names", longNames);
 
@@ -189,7 +194,7 @@
     const fields = form.elements;
     const want = (name) => (fields[name].value === "" ? null : Number(fields[name].value));
     const label = want("label"), read = want("read");
-    const low = (want("from") ?? 0) * 1000, high = (want("to") ?? 100) * 1000;
+    const low = (want("from") ?? 0) * 1e7, high = (want("to") ?? 100) * 1e7;
     const doubt = fields.doubtful && fields.doubtful.checked;
     const pool = fields.which.value === "mistakes" ? [...Array(data.mistakes).keys()] : data.hardest;
     order = pool.filter((i) =>
