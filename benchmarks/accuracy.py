@@ -74,7 +74,16 @@ def main() -> None:
         }
     rows = [kept[name] for name in RECIPES if name in kept]
     body = results.table(
-        ["recipe", "parameters", "epochs", "seeds", "test, mean ± s.d.", "95 % interval of the mean", "validation", "seconds a run"],
+        [
+            "recipe",
+            "parameters",
+            "epochs",
+            "seeds",
+            "test, mean ± s.d.",
+            "95 % interval of the mean",
+            "validation",
+            "seconds a run",
+        ],
         [
             [
                 f"`{row['recipe']}`",

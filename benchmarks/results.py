@@ -32,7 +32,11 @@ def provenance(extra: str = "") -> str:
 
 def write_section(name: str, title: str, body: str) -> None:
     """Replace the section between its markers in RESULTS.md, or add it at the end."""
-    text = RESULTS.read_text("utf-8") if RESULTS.exists() else "# Results\n\nEvery figure here was printed by a command in this folder.\n"
+    text = (
+        RESULTS.read_text("utf-8")
+        if RESULTS.exists()
+        else "# Results\n\nEvery figure here was printed by a command in this folder.\n"
+    )
     section = f"<!-- {name} -->\n## {title}\n\n{body}\n<!-- /{name} -->"
     pattern = re.compile(rf"<!-- {re.escape(name)} -->.*?<!-- /{re.escape(name)} -->", re.DOTALL)
     text = pattern.sub(lambda _: section, text) if pattern.search(text) else f"{text.rstrip()}\n\n{section}\n"

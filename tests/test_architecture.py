@@ -82,7 +82,7 @@ def test_help_is_light() -> None:
 
 
 def test_judging_and_data_need_no_keras() -> None:
-    code = "import digitlab.judging, digitlab.judging.compare, digitlab.judging.report, digitlab.data\ndigitlab.data.load()"
+    code = "import digitlab.judging.compare, digitlab.judging.report, digitlab.data\ndigitlab.data.load()"
     assert not loaded_after(code) & {"keras", "jax"}
 
 

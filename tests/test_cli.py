@@ -50,7 +50,19 @@ def home(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_train_json_is_one_object_on_stdout(home: Path) -> None:
-    options = ["--data", "small.npz", "--validation", "200", "--epochs", "2", "--hidden", "16, 8", "--json", "--seed", "3"]
+    options = [
+        "--data",
+        "small.npz",
+        "--validation",
+        "200",
+        "--epochs",
+        "2",
+        "--hidden",
+        "16, 8",
+        "--json",
+        "--seed",
+        "3",
+    ]
     done = digitlab("train", "mlp", *options, "--name", "from-cli", cwd=home)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)

@@ -234,7 +234,7 @@ def test_a_failed_write_leaves_the_old_figure(content, tmp_path, monkeypatch):
 
 
 def test_content_travels_to_another_process(content):
-    again = pickle.loads(pickle.dumps(content))  # noqa: S301
+    again = pickle.loads(pickle.dumps(content))
     np.testing.assert_array_equal(again.evaluation.mistakes, content.evaluation.mistakes)
 
 

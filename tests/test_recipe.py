@@ -107,10 +107,10 @@ def logits():
     return keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10)])
 
 def wide():
-    return keras.Sequential([keras.Input((32, 32)), keras.layers.Flatten(), keras.layers.Dense(10, activation="softmax")])
+    return keras.Sequential([keras.Input((32, 32)), keras.layers.Flatten(), keras.layers.Softmax(), keras.layers.Dense(10)])
 
 def few():
-    return keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(3, activation="softmax")])
+    return keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(3)])
 
 def broken():
     return 1 / 0

@@ -22,7 +22,18 @@ from digitlab.runs import Run
 
 EPOCHS = 12
 # Dropout and batch normalisation carry state of their own, which must come back as well.
-OPTIONS = ["mlp", "--epochs", str(EPOCHS), "--dropout", "0.3", "--batch-norm", "--batch-size", "8", "--validation", "100"]
+OPTIONS = [
+    "mlp",
+    "--epochs",
+    str(EPOCHS),
+    "--dropout",
+    "0.3",
+    "--batch-norm",
+    "--batch-size",
+    "8",
+    "--validation",
+    "100",
+]
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +107,9 @@ def test_killed_three_times_it_ends_bit_equal(data: Path, whole: Path, cache: Pa
     assert [p.name for p in run.rglob(".*.tmp*")] == []
 
 
-def test_ctrl_c_keeps_the_checkpoint_and_says_how_to_go_on(data: Path, whole: Path, cache: Path, tmp_path: Path) -> None:
+def test_ctrl_c_keeps_the_checkpoint_and_says_how_to_go_on(
+    data: Path, whole: Path, cache: Path, tmp_path: Path
+) -> None:
     run = tmp_path / "victim"
     process = start(*OPTIONS, "--data", str(data), "--name", "victim", folder=tmp_path, cache=cache)
     wait_for_epochs(process, run, 2)
@@ -118,9 +131,7 @@ def test_ctrl_c_keeps_the_checkpoint_and_says_how_to_go_on(data: Path, whole: Pa
 def test_a_full_disk_is_one_line_and_the_old_files_stay(data: Path, cache: Path, tmp_path: Path) -> None:
     # The kernel refuses to let any file grow beyond 200 kB (400 blocks).
     limited = ("sh", "-c", 'ulimit -f 400 && exec "$@"', "sh")
-    process = start(
-        *OPTIONS, "--data", str(data), "--name", "victim", folder=tmp_path, cache=cache, before=limited
-    )
+    process = start(*OPTIONS, "--data", str(data), "--name", "victim", folder=tmp_path, cache=cache, before=limited)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 1, err
     assert err.splitlines()[-1].startswith("digitlab: ")

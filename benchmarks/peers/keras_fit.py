@@ -18,8 +18,8 @@ parser.add_argument("--batch-size", type=int, default=32)
 parser.add_argument("--whole", type=Path)
 options = parser.parse_args()
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
+import keras
+import numpy as np
 
 with np.load(options.data) as arrays:
     x_train, y_train = arrays["x_train"], arrays["y_train"]
@@ -42,11 +42,11 @@ class Clock(keras.callbacks.Callback):
 
     seconds: list[float] = []  # noqa: RUF012
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch, logs=None):  # noqa: ARG002
         """Start the clock."""
         self.started = time.perf_counter()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch, logs=None):  # noqa: ARG002
         """Stop it."""
         self.seconds.append(time.perf_counter() - self.started)
 

@@ -17,8 +17,8 @@ parser.add_argument("--batch-size", type=int, default=32)
 parser.add_argument("--whole", type=Path)
 options = parser.parse_args()
 
-import numpy as np  # noqa: E402
-import torch  # noqa: E402
+import numpy as np
+import torch
 
 with np.load(options.data) as arrays:
     x_train, y_train = arrays["x_train"], arrays["y_train"]

@@ -7,6 +7,7 @@ training process was stopped or killed), it ends.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import subprocess
@@ -31,7 +32,7 @@ class Drawer:
     """
 
     def __enter__(self) -> Drawer:
-        self._process = subprocess.Popen(  # noqa: S603  (our own interpreter and module)
+        self._process = subprocess.Popen(
             [sys.executable, "-m", "digitlab.drawing"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -65,13 +66,13 @@ class Drawer:
             reason = message.splitlines()[-1] if message else f"exit code {self._process.returncode}"
             raise RunError(f"the figures could not be drawn ({reason}); `digitlab train --resume` tries again")
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for pipe in (self._process.stdin, self._process.stderr):
             if pipe is not None and not pipe.closed:
-                try:
+                with contextlib.suppress(BrokenPipeError):
                     pipe.close()
-                except BrokenPipeError:
-                    pass
         if kind is not None:
             self._process.kill()
         self._process.wait()

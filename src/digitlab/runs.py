@@ -223,7 +223,13 @@ def create_run(folder: Path, name: str | None, info: Mapping[str, Any]) -> Run:
             raise RunError(f"{path}: could not be made ({error.strerror}). Choose another --runs folder") from error
         write_json(
             path / "run.json",
-            {"format": FORMAT, "name": path.name, "state": "training", "created": now.isoformat("T", "seconds"), **info},
+            {
+                "format": FORMAT,
+                "name": path.name,
+                "state": "training",
+                "created": now.isoformat("T", "seconds"),
+                **info,
+            },
         )
         return Run(path)
     raise RunError(f"{folder}: no free name for {base}")
@@ -260,7 +266,9 @@ def open_run(reference: str | Path, folder: str | Path | None = None) -> Run:
             run = Run(path)
             _ = run.info  # says at once what is wrong with it
             return run
-    raise RunError(f"{reference}: no such run, neither as a path nor in {runs_folder(folder)}. `digitlab runs` lists them")
+    raise RunError(
+        f"{reference}: no such run, neither as a path nor in {runs_folder(folder)}. `digitlab runs` lists them"
+    )
 
 
 def list_runs(folder: str | Path | None = None) -> list[Run]:

@@ -16,7 +16,7 @@ from digitlab import runs
 from digitlab.data import Dataset, load
 from digitlab.errors import DataError, RecipeError, RunError
 from digitlab.files import write_atomically
-from digitlab.learning.recipe import Recipe
+from digitlab.learning.recipe import RECIPES, Recipe
 from digitlab.learning.recipe import recipe as make_recipe
 from digitlab.machine import machine, versions
 
@@ -293,7 +293,7 @@ def _layers(model: Any) -> list[dict[str, Any]]:
             {
                 "name": layer.name,
                 "type": type(layer).__name__,
-                "output_shape": list(layer.output.shape[1:]),
+                "output_shape": [None, *layer.output.shape[1:]],
                 "parameters": int(layer.count_params()),
                 "activation": None if activation == "linear" else activation,
             }
@@ -337,7 +337,16 @@ def _content(run: runs.Run, dataset: Dataset, first_weights: np.ndarray | None) 
         model_file="model.keras",
         seed=info["seed"],
         parameters=info["parameters"],
+        recipe_changes=_changes(info["recipe"]),
     )
+
+
+def _changes(fields: dict[str, Any]) -> dict[str, Any]:
+    """The named recipe's value of each field that this run set otherwise."""
+    named = RECIPES.get(fields["name"])
+    if named is None:
+        return {}
+    return {key: value for key, value in named.to_dict().items() if key != "seed" and fields.get(key) != value}
 
 
 def _figure_content(dataset: Dataset, content: ReportContent) -> FigureContent:

@@ -140,7 +140,24 @@ def compare(
     from digitlab import workflow
 
     comparison = workflow.compare(first, second, folder=folder)
-    print(json.dumps(comparison.to_dict()) if as_json else comparison.words)
+    if not as_json:
+        print(comparison.words)
+        return
+    only = dict(zip(comparison.names, comparison.counts, strict=True))
+    print(
+        json.dumps(
+            {
+                "runs": list(comparison.names),
+                "images": comparison.samples,
+                "accuracies": list(comparison.accuracies),
+                "difference_points": comparison.difference,
+                "difference_interval": list(comparison.difference_interval),
+                "read_right_by_one_only": only,
+                "mcnemar_p": comparison.p_value,
+                "words": comparison.words,
+            }
+        )
+    )
 
 
 def evaluate(

@@ -114,7 +114,9 @@ def _print_overview(dataset: Dataset, facts: Overview) -> None:
     if facts.blank:
         print(f"{facts.blank:,} training images are blank")
     if facts.test_seen:
-        print(f"{facts.test_seen:,} test images also lie among the training images: the test is easier than it should be")
+        print(
+            f"{facts.test_seen:,} test images also lie among the training images: the test is easier than it should be"
+        )
     if facts.doubtful:
         print(f"{len(facts.doubtful)} test labels are doubtful: most human reviewers disagree with them")
     print()

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from digitlab.learning.backend import import_keras
 
@@ -24,7 +25,10 @@ class _Absent(importlib.abc.MetaPathFinder):
         self._names = names
 
     def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+        self,
+        fullname: str,
+        path: Sequence[str] | None,  # noqa: ARG002  (the interface's)
+        target: ModuleType | None = None,  # noqa: ARG002
     ) -> importlib.machinery.ModuleSpec | None:
         if fullname.partition(".")[0] in self._names:
             raise ModuleNotFoundError(f"{fullname} is not offered to Keras in this process", name=fullname)
@@ -43,9 +47,11 @@ def import_keras_quickly() -> None:
         sys.meta_path.remove(absent)
     import jax
 
+    configure: Any = jax.config.update
+
     # A second run of the same recipe finds its programs compiled: about a second saved.
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "digitlab" / "compiled"
-        jax.config.update("jax_compilation_cache_dir", str(cache))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.05)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+        configure("jax_compilation_cache_dir", str(cache))
+    configure("jax_persistent_cache_min_compile_time_secs", 0.05)
+    configure("jax_persistent_cache_min_entry_size_bytes", 0)

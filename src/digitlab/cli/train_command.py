@@ -162,8 +162,10 @@ def _with_recipe_options(function: Any) -> Any:
             rich_help_panel="Recipe (each recipe has its own values)",
             show_default=False,
         )
-        annotation = Annotated[kind | None, option]
-        options.append(inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
+        annotation: Any = Annotated[kind | None, option]
+        options.append(
+            inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        )
 
     def command(**kwargs: Any) -> None:
         function(**kwargs)

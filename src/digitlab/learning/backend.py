@@ -49,10 +49,10 @@ def seeded(seed: int) -> Iterator[None]:
     import numpy as np
 
     keras = import_keras()
-    python_state, numpy_state = random.getstate(), np.random.get_state()
+    python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002  (the state Keras draws from)
     try:
         keras.utils.set_random_seed(seed)
         yield
     finally:
         random.setstate(python_state)
-        np.random.set_state(numpy_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002

@@ -52,7 +52,7 @@ class Trainer(Protocol):
     """What `train` needs of an engine."""
 
     def epoch(self, number: int, progress: Callable[[int, float, float], None]) -> dict[str, float]:
-        """Train epoch `number` (from 0); returns loss, accuracy and, with validation images, val_loss, val_accuracy."""
+        """Train epoch `number` (from 0); returns loss, accuracy and, where there is validation, val_loss, val_accuracy."""
         ...
 
     def state(self) -> tuple[tuple[np.ndarray, ...], int, tuple[np.ndarray, ...]]:

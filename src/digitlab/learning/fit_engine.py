@@ -35,7 +35,8 @@ class FitTrainer:
         model.compile(optimizer=optimizer, loss=make_loss(recipe), metrics=["accuracy"])
 
     def _inputs(self, images: np.ndarray) -> np.ndarray:
-        return images.reshape(-1, *self._model.input_shape[1:]).astype(np.float32)
+        inputs: np.ndarray = images.reshape(-1, *self._model.input_shape[1:]).astype(np.float32)
+        return inputs
 
     def _targets(self, labels: np.ndarray) -> np.ndarray:
         if self._recipe.loss == "categorical_crossentropy":
@@ -49,7 +50,7 @@ class FitTrainer:
         indices = order(self._recipe.seed, number, len(images))
         inputs, targets = self._inputs, self._targets
 
-        class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+        class Batches(keras.utils.PyDataset):  # type: ignore[misc, name-defined]
             def __len__(self) -> int:
                 return steps_per_epoch(len(images), size)
 
@@ -57,7 +58,7 @@ class FitTrainer:
                 chosen = indices[i * size : (i + 1) * size]
                 return inputs(images[chosen]), targets(labels[chosen])
 
-        class Report(keras.callbacks.Callback):  # type: ignore[misc]
+        class Report(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
             def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
                 if logs and batch % max(1, steps_per_epoch(len(images), size) // 20) == 0:
                     progress(min((batch + 1) * size, len(images)), float(logs["loss"]), float(logs["accuracy"]))

@@ -122,7 +122,9 @@ def _check_fits(model: Any, reference: str, classes: int) -> None:
         model.build((None, 28, 28))
     shape = getattr(model, "input_shape", None)
     if not isinstance(shape, tuple) or any(size is None for size in shape[1:]) or math.prod(shape[1:]) != PIXELS:
-        raise RecipeError(f"{reference}: takes input {shape}, expected (None, 28, 28), (None, 28, 28, 1) or (None, 784)")
+        raise RecipeError(
+            f"{reference}: takes input {shape}, expected (None, 28, 28), (None, 28, 28, 1) or (None, 784)"
+        )
     if model.output_shape != (None, classes):
         raise RecipeError(f"{reference}: gives output {model.output_shape}, expected (None, {classes}), one a class")
     probe = np.random.default_rng(0).integers(0, 256, (4, *shape[1:])).astype("float32")

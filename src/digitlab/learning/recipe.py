@@ -69,11 +69,17 @@ class Recipe:
         "one-cycle", "Learning rate: linear warm-up then cosine to 0, or constant.", choices=SCHEDULES
     )
     peak_rate: float = _setting(2e-3, "Learning rate after warm-up (or all along, if constant).", bounds="above 0")
-    warmup: float = _setting(0.2, "Share of all steps that the learning rate takes to rise.", bounds="from 0 to below 1")
-    weight_decay: float = _setting(0.0, "Decoupled weight decay per step, times the learning rate.", bounds="of at least 0")
+    warmup: float = _setting(
+        0.2, "Share of all steps that the learning rate takes to rise.", bounds="from 0 to below 1"
+    )
+    weight_decay: float = _setting(
+        0.0, "Decoupled weight decay per step, times the learning rate.", bounds="of at least 0"
+    )
     epochs: int = _setting(10, "Passes over the training images.", bounds="of at least 1")
     batch_size: int = _setting(32, "Images in a training step.", bounds="of at least 1")
-    seed: int = _setting(0, "Seed of weights, order and dropout; the same seed gives the same weights.", bounds="of at least 0")
+    seed: int = _setting(
+        0, "Seed of weights, order and dropout; the same seed gives the same weights.", bounds="of at least 0"
+    )
 
     def __post_init__(self) -> None:
         for spec in dataclasses.fields(self):
@@ -104,14 +110,17 @@ class Recipe:
                 f"recipe field {unknown[0]!r} is not known here{_suggest(unknown[0], FIELDS)}. "
                 "Was it written by a newer digitlab?"
             )
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        known: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**known)
 
 
 def _check(spec: dataclasses.Field[Any], value: Any) -> None:
     """Raise a RecipeError that names the field, what came and what was expected."""
     choices, bounds = spec.metadata["choices"], spec.metadata["bounds"]
     if spec.type == "tuple[int, ...]":
-        good = isinstance(value, tuple) and all(isinstance(u, int) and not isinstance(u, bool) and u >= 1 for u in value)
+        good = isinstance(value, tuple) and all(
+            isinstance(u, int) and not isinstance(u, bool) and u >= 1 for u in value
+        )
         expected = "whole numbers of at least 1, as in (256, 128)"
     elif spec.type == "bool":
         good, expected = isinstance(value, bool), "True or False"

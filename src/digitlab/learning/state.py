@@ -31,7 +31,7 @@ class TrainState:
 
     Attributes:
         epoch: Finished epochs.
-        weights: The model's variables, trainable ones first, then the others (batch statistics, dropout's random state).
+        weights: The model's variables, trainable ones first, then batch statistics and dropout's random state.
         trainable: How many of `weights` are trainable.
         optimizer: The optimizer's variables (step count, moments).
         history: One list a column of `HISTORY`, `epoch` values each.
@@ -75,7 +75,9 @@ def load(path: Path) -> TrainState:
         raise RunError(f"{path}: no checkpoint; the run stopped before its first epoch. Train it anew") from None
     except Exception as error:
         # numpy and zipfile raise a dozen kinds of error for damaged bytes; they all mean the same to the user.
-        raise RunError(f"{path}: damaged checkpoint ({error}); nothing was changed. Train anew, or restore it") from error
+        raise RunError(
+            f"{path}: damaged checkpoint ({error}); nothing was changed. Train anew, or restore it"
+        ) from error
     if meta["format"] != FORMAT:
         raise RunError(f"{path}: checkpoint format {meta['format']}, expected {FORMAT}. Use the digitlab that wrote it")
     of = {kind: tuple(arrays[n] for n in sorted(arrays) if n.startswith(kind)) for kind in ("weights", "optimizer")}
