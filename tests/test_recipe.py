@@ -107,7 +107,7 @@ def logits():
     return keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(10)])
 
 def wide():
-    return keras.Sequential([keras.Input((32, 32)), keras.layers.Flatten(), keras.layers.Softmax(), keras.layers.Dense(10)])
+    return keras.Sequential([keras.Input((32, 32)), keras.layers.Flatten(), keras.layers.Dense(10)])
 
 def few():
     return keras.Sequential([keras.Input((28, 28)), keras.layers.Flatten(), keras.layers.Dense(3)])

@@ -52,7 +52,7 @@ class Trainer(Protocol):
     """What `train` needs of an engine."""
 
     def epoch(self, number: int, progress: Callable[[int, float, float], None]) -> dict[str, float]:
-        """Train epoch `number` (from 0); returns loss, accuracy and, where there is validation, val_loss, val_accuracy."""
+        """Train epoch `number` (from 0); returns loss, accuracy and, with validation, val_loss and val_accuracy."""
         ...
 
     def state(self) -> tuple[tuple[np.ndarray, ...], int, tuple[np.ndarray, ...]]:
@@ -82,7 +82,7 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
 
 
 def make_optimizer(recipe: Recipe, steps: int) -> Any:
-    """The recipe's Keras optimizer for a run of `steps` steps in all; stock classes, so it can be saved with a model."""
+    """The recipe's Keras optimizer for a run of `steps` steps in all; stock classes, so that it can be saved."""
     keras = import_keras()
     rate: Any = recipe.peak_rate
     if recipe.schedule == "one-cycle":

@@ -40,7 +40,8 @@ class FitTrainer:
 
     def _targets(self, labels: np.ndarray) -> np.ndarray:
         if self._recipe.loss == "categorical_crossentropy":
-            return np.eye(self._model.output_shape[-1], dtype=np.float32)[labels]
+            one_hot: np.ndarray = np.eye(self._model.output_shape[-1], dtype=np.float32)[labels]
+            return one_hot
         return np.asarray(labels, np.int32)
 
     def epoch(self, number: int, progress: Callable[[int, float, float], None]) -> dict[str, float]:
