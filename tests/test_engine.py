@@ -10,6 +10,7 @@ from digitlab.errors import RecipeError, RunError
 from digitlab.learning import Recipe, engine, recipe
 from digitlab.learning.engine import Pictures, order, predict, train
 from digitlab.learning.models import build
+from digitlab.learning.schedule import one_cycle
 from digitlab.learning.state import TrainState, load, to_bytes
 
 DROPOUT_AND_NORM = recipe("mlp", hidden=(32, 16), dropout=0.3, batch_norm=True, epochs=2, batch_size=50)
@@ -121,6 +122,18 @@ def test_two_epochs_and_two_more_are_bit_equal_to_four(name: str, small: Dataset
     resumed = train(build(settings), settings, *pictures(small), engine=name, resume=half)
     assert bits(whole) == bits(resumed)
     assert without_seconds(whole) == without_seconds(resumed)
+
+
+@pytest.mark.parametrize("warmup", [0, 20])
+def test_one_cycle_is_keras_cosine_decay(warmup: int) -> None:
+    import keras
+
+    ours = one_cycle(0.3, warmup, 100)
+    theirs = keras.optimizers.schedules.CosineDecay(
+        0.003 if warmup else 0.3, 100 - warmup, warmup_target=0.3 if warmup else None, warmup_steps=warmup
+    )
+    for step in range(101):
+        assert float(ours(step)) == pytest.approx(float(theirs(step)), rel=1e-5, abs=1e-7)
 
 
 def test_length_of_stretches_does_not_change_the_result(small: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from digitlab.errors import RecipeError, RunError
 from digitlab.learning.backend import import_keras, on_jax, seeded
 from digitlab.learning.recipe import Recipe
+from digitlab.learning.schedule import one_cycle
 from digitlab.learning.state import HISTORY, TrainState
 
 ENGINES = ("auto", "compiled", "fit")
@@ -82,19 +83,11 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
 
 
 def make_optimizer(recipe: Recipe, steps: int) -> Any:
-    """The recipe's Keras optimizer for a run of `steps` steps in all; stock classes, so that it can be saved."""
+    """The recipe's Keras optimizer for a run of `steps` steps in all."""
     keras = import_keras()
     rate: Any = recipe.peak_rate
     if recipe.schedule == "one-cycle":
-        # Keras' CosineDecay with a warm-up is the one-cycle policy of Smith and Topin, 2018 (arXiv:1708.07120),
-        # with a cosine on the way down.
-        warmup = int(recipe.warmup * steps)
-        rate = keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=recipe.peak_rate / 100 if warmup else recipe.peak_rate,
-            decay_steps=max(1, steps - warmup),
-            warmup_target=recipe.peak_rate if warmup else None,
-            warmup_steps=warmup,
-        )
+        rate = one_cycle(recipe.peak_rate, int(recipe.warmup * steps), steps)
     extra: dict[str, Any] = {"momentum": 0.9, "nesterov": True} if recipe.optimizer == "sgd" else {}
     config = {"learning_rate": rate, "weight_decay": recipe.weight_decay or None, **extra}
     if recipe.optimizer == "adamw":

