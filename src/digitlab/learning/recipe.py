@@ -152,8 +152,6 @@ RECIPES: dict[str, Recipe] = {
             description="784-10, sigmoid outputs",
             hidden=(),
             output="sigmoid",
-            schedule="constant",
-            peak_rate=1e-3,
             epochs=5,
         ),
         Recipe(name="linear", description="784-10, softmax", hidden=(), epochs=5),
@@ -162,8 +160,6 @@ RECIPES: dict[str, Recipe] = {
             description="784-100-10, sigmoid outputs",
             hidden=(100,),
             output="sigmoid",
-            schedule="constant",
-            peak_rate=1e-3,
             epochs=5,
         ),
         Recipe(
