@@ -23,8 +23,8 @@ BELOW: dict[str, set[str]] = {
     "runs": {"errors", "files", "data", "learning", "judging", "reading", "machine"},
     "drawing": {"errors", "files", "data", "learning", "judging", "reading", "machine", "runs"},
 }
-BELOW["workflow"] = {*BELOW, "drawing"}
-BELOW["export"] = {*BELOW}
+BELOW["export"] = {*BELOW} - {"drawing"}
+BELOW["workflow"] = {*BELOW}
 BELOW["cli"] = {*BELOW}
 
 

@@ -86,7 +86,8 @@ def test_train_json_is_one_object_on_stdout(home: Path) -> None:
     assert low < result["test_accuracy"] < high
     assert result["seconds"]["total"] >= result["seconds"]["train"] > 0
     run = home / result["run"]
-    expected = {"run.json", "history.csv", "metrics.json", "predictions.npz", "model.keras", "report.html", "figures"}
+    expected = {"run.json", "history.csv", "metrics.json", "predictions.npz", "model.keras", "model.onnx"}
+    expected |= {"report.html", "figures"}
     assert expected <= {p.name for p in run.iterdir()}
     figures = {p.name for p in (run / "figures").iterdir()}
     assert {f"{name}.{kind}" for name in ("training-curves", "confusion-matrix") for kind in ("png", "svg")} <= figures
@@ -131,6 +132,8 @@ def test_train_for_people_and_quiet(home: Path) -> None:
         (["compare", "mlp", "nowhere"], 1, "no such run"),
         (["evaluate", "nowhere"], 1, "no such run"),
         (["report", "nowhere"], 1, "no such run"),
+        (["export", "mlp", "--format", "pb"], 1, "expected one of onnx, keras, h5"),
+        (["export", "mlp", "--output", "x.pb"], 1, "expected a file that ends in .onnx"),
         (["recipes", "nothing"], 2, "no recipe 'nothing'"),
         (["data", "--data", "small.npz", "--validation", "-1"], 1, "-1"),
         (["fly"], 2, "No such command"),
@@ -181,6 +184,11 @@ def test_runs_compare_evaluate_report(home: Path) -> None:
     judged = digitlab("evaluate", "mlp", "--json", cwd=home)
     assert judged.returncode == 0, judged.stderr
     assert json.loads(judged.stdout)["accuracy"] == evaluation.accuracy
+
+    exported = digitlab("export", "mlp", "--format", "h5", "--output", "mine.h5", cwd=home)
+    assert exported.returncode == 0, exported.stderr
+    assert (home / "mine.h5").stat().st_size > 400_000
+    assert (home / "runs" / "mlp" / "model.onnx").is_file()
 
     page = home / "runs" / "mlp" / "report.html"
     first = page.read_bytes()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,8 @@ import numpy as np
 
 from digitlab import runs
 from digitlab.data import Dataset, load
-from digitlab.errors import DataError, RecipeError, RunError
+from digitlab.errors import DataError, ExportError, RecipeError, RunError
+from digitlab.export import FORMATS, export_model
 from digitlab.files import write_atomically
 from digitlab.learning.recipe import RECIPES, Recipe
 from digitlab.learning.recipe import recipe as make_recipe
@@ -267,8 +269,61 @@ def _judge(run: runs.Run, dataset: Dataset, model: Any, watcher: Watcher, stopwa
     _save_model(run, model)
     runs.write_arrays(run.path / "predictions.npz", arrays)
     runs.write_json(run.path / "metrics.json", {"format": runs.FORMAT, "test": evaluation.to_dict()})
+    try:
+        export_model(model, run.path / "model.onnx", dataset.test.images[:200], _metadata(run, evaluation))
+    except ExportError as error:  # a user's own layers; the run is whole without it
+        run.update(onnx=str(error))
     run.update(seconds=stopwatch.seconds())
     return _content(run, dataset, _first_weights(model))
+
+
+def _metadata(run: runs.Run, evaluation: Evaluation) -> dict[str, str]:
+    """What the ONNX file says of itself; `temperature` is what the Reader calibrates with."""
+    info = run.info
+    return {
+        "labels": " ".join(info["data"]["classes"]),
+        "input": "uint8 (n, 28, 28), 0..255, ink bright on 0",
+        "recipe": json.dumps(info["recipe"]),
+        "seed": str(info["seed"]),
+        "data_sha256": info["data"]["sha256"],
+        "test_accuracy": f"{evaluation.accuracy:.6g}",
+        "temperature": f"{evaluation.temperature or 1.0:.6g}",
+        "digitlab": info["versions"]["digitlab"],
+    }
+
+
+def export(
+    reference: str | Path,
+    kind: str = "onnx",
+    *,
+    output: str | Path | None = None,
+    data: Dataset | None = None,
+    folder: str | Path | None = None,
+) -> Path:
+    """Write a run's model for other programs, checked against the model on real pictures first.
+
+    Args:
+        reference: The run.
+        kind: "onnx", "keras" or "h5".
+        output: The file; else ``model.KIND`` in the run's folder.
+        data: The Dataset, if the run was given one as an object.
+        folder: Where runs live.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        RunError: no such run, or not finished.
+        ExportError: an unknown format, a layer that cannot be written, or answers that differ.
+    """
+    if kind not in FORMATS:
+        raise ExportError(f"format: got {kind!r}, expected one of {', '.join(FORMATS)}")
+    run = runs.open_run(reference, folder)
+    images = _dataset_of(run, data).test.images[:200]
+    path = Path(output) if output else run.path / f"model.{kind}"
+    if path.suffix != f".{kind}":
+        raise ExportError(f"{path}: expected a file that ends in .{kind}")
+    return export_model(run.model, path, images, _metadata(run, run.evaluation))
 
 
 def _save_model(run: runs.Run, model: Any) -> None:

@@ -49,6 +49,7 @@ _add(show_commands.data, "data", "Example: [bold]digitlab data --png digits.png[
 _add(runs_commands.runs, "runs", "Example: [bold]digitlab runs latest[/]")
 _add(runs_commands.compare, "compare", "Example: [bold]digitlab compare my-run other-run[/]")
 _add(runs_commands.evaluate, "evaluate", "Example: [bold]digitlab evaluate latest --data my-digits/[/]")
+_add(runs_commands.export, "export", "Example: [bold]digitlab export latest --format onnx[/]")
 _add(runs_commands.report, "report", "Example: [bold]digitlab report latest[/]")
 
 

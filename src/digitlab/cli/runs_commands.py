@@ -180,6 +180,23 @@ def evaluate(
         _print_evaluation(evaluation, open_run(run, folder).info["data"]["classes"])
 
 
+def export(
+    run: Annotated[str, typer.Argument(help="A run: its path, name, or latest.")],
+    kind: Annotated[str, typer.Option("--format", help="onnx, keras or h5.")] = "onnx",
+    output: Annotated[
+        Path | None, typer.Option(help="The file. (default: model.FORMAT in the run)", show_default=False)
+    ] = None,
+    folder: _Runs = None,
+) -> None:
+    """Write a run's model for other programs, checked against the model first."""
+    from digitlab.cli.startup import import_keras_quickly
+
+    import_keras_quickly()
+    from digitlab import workflow
+
+    print(workflow.export(run, kind, output=output, folder=folder))
+
+
 def report(
     run: Annotated[str, typer.Argument(help="A run: its path, name, or latest.")],
     folder: _Runs = None,
