@@ -13,6 +13,7 @@ import json
 import statistics
 import time
 from pathlib import Path
+from typing import Any
 
 import results
 
@@ -41,6 +42,28 @@ def run(settings: Recipe, data: Dataset) -> dict[str, float]:
     test = float((predict(model, data.test.images).argmax(1) == data.test.labels).mean())
     validation = state.history["val_accuracy"][-1]
     return {"test": test, "validation": validation, "seconds": seconds, "parameters": model.count_params()}
+
+
+def readme_table(rows: list[dict[str, Any]]) -> str:
+    """The short table of the README."""
+    cells = [
+        [
+            f"`{row['recipe']}`",
+            RECIPES[row["recipe"]].description,
+            f"{row['parameters']:,}",
+            str(RECIPES[row["recipe"]].epochs),
+            f"{100 * row['mean']:.2f} ± {100 * row['std']:.2f} %",
+            f"{row['seconds']:.0f} s",
+        ]
+        for row in rows
+    ]
+    header = ["recipe", "network", "parameters", "epochs", "test accuracy", "training"]
+    return (
+        results.table(header, cells)
+        + "\n\nMean and standard deviation over at least "
+        + f"{min(row['seeds'] for row in rows)} seeds; training on {rows[0]['machine']}; "
+        + "by `benchmarks/accuracy.py`."
+    )
 
 
 def main() -> None:
@@ -102,6 +125,7 @@ def main() -> None:
     if options.write:
         ROWS.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
         results.write_section("accuracy", "Accuracy of the recipes", f"{body}\n\n{results.provenance()}")
+        results.write_readme("recipes", readme_table(rows))
 
 
 if __name__ == "__main__":

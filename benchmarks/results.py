@@ -32,12 +32,17 @@ def provenance(extra: str = "") -> str:
 
 def write_section(name: str, title: str, body: str) -> None:
     """Replace the section between its markers in RESULTS.md, or add it at the end."""
-    text = (
-        RESULTS.read_text("utf-8")
-        if RESULTS.exists()
-        else "# Results\n\nEvery figure here was printed by a command in this folder.\n"
-    )
-    section = f"<!-- {name} -->\n## {title}\n\n{body}\n<!-- /{name} -->"
+    _between_markers(RESULTS, name, f"## {title}\n\n{body}")
+
+
+def write_readme(name: str, body: str) -> None:
+    """Replace what stands between the markers in the README."""
+    _between_markers(RESULTS.parents[1] / "README.md", name, body)
+
+
+def _between_markers(file: Path, name: str, body: str) -> None:
+    text = file.read_text("utf-8") if file.exists() else "# Results\n\nA command in this folder printed every figure.\n"
+    section = f"<!-- {name} -->\n{body}\n<!-- /{name} -->"
     pattern = re.compile(rf"<!-- {re.escape(name)} -->.*?<!-- /{re.escape(name)} -->", re.DOTALL)
     text = pattern.sub(lambda _: section, text) if pattern.search(text) else f"{text.rstrip()}\n\n{section}\n"
-    RESULTS.write_text(text, "utf-8")
+    file.write_text(text, "utf-8")
