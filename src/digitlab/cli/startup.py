@@ -15,7 +15,10 @@ from digitlab.learning.backend import import_keras
 
 # Keras imports these only to see whether they are there (pandas inputs, scikit-learn wrappers, plots); on two cores
 # that takes 1.9 of the 3.4 seconds of `import keras`, and none of it is used by a command.
-_PROBED = ("matplotlib", "pandas", "sklearn", "tensorflow", "torch")
+_PROBED = ("matplotlib", "pandas", "sklearn")
+# Other backends: Keras on JAX looks for them later as well, on saving for instance, and then imports all of TensorFlow
+# where that happens to be installed (10 s). A command on JAX never needs them.
+_OTHER_BACKENDS = ("tensorflow", "torch")
 
 
 class _Absent(importlib.abc.MetaPathFinder):
@@ -39,12 +42,13 @@ def import_keras_quickly() -> None:
     """Import Keras on JAX without what it only probes for, and keep compiled programs between commands."""
     if os.environ.get("KERAS_BACKEND", "jax") != "jax" or "keras" in sys.modules:
         return
-    absent = _Absent(tuple(name for name in _PROBED if name not in sys.modules))
-    sys.meta_path.insert(0, absent)
+    sys.meta_path.insert(0, _Absent(_OTHER_BACKENDS))
+    probed = _Absent(tuple(name for name in _PROBED if name not in sys.modules))
+    sys.meta_path.insert(0, probed)
     try:
         import_keras()
     finally:
-        sys.meta_path.remove(absent)
+        sys.meta_path.remove(probed)
     import jax
 
     configure: Any = jax.config.update

@@ -51,7 +51,12 @@ def seeded(seed: int) -> Iterator[None]:
     keras = import_keras()
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002  (the state Keras draws from)
     try:
-        keras.utils.set_random_seed(seed)
+        if on_jax():
+            # What `set_random_seed` does, without its import of TensorFlow wherever that is installed (10 s).
+            random.seed(seed)
+            np.random.seed(seed)  # noqa: NPY002
+        else:
+            keras.utils.set_random_seed(seed)
         yield
     finally:
         random.setstate(python_state)
