@@ -74,7 +74,9 @@ def load(path: Path) -> TrainState:
         raise RunError(f"{path}: no checkpoint; the run stopped before its first epoch. Train it anew") from None
     except Exception as error:
         # numpy and zipfile raise a dozen kinds of error for damaged bytes; they all mean the same to the user.
-        raise RunError(f"{path}: damaged checkpoint ({error}); nothing was changed. Train anew, or restore it") from error
+        raise RunError(
+            f"{path}: damaged checkpoint ({error}); nothing was changed. Train anew, or restore it"
+        ) from error
     if meta["format"] != FORMAT:
         raise RunError(f"{path}: checkpoint format {meta['format']}, expected {FORMAT}. Use the digitlab that wrote it")
     of = {kind: tuple(arrays[n] for n in sorted(arrays) if n.startswith(kind)) for kind in ("weights", "optimizer")}
