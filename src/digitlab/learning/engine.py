@@ -1,7 +1,7 @@
 """The training loop: whole stretches of an epoch compiled on JAX, or Keras' own `fit`; both give the same history.
 
 `train` is the one door. Behind it stand two trainers with the same three methods (`epoch`, `state`, `finish`):
-`CompiledTrainer` here, and `FitTrainer` in `fit_engine.py`.
+`CompiledTrainer` in `compiled_engine.py`, and `FitTrainer` in `fit_engine.py`.
 """
 
 from __future__ import annotations
@@ -92,6 +92,9 @@ def make_optimizer(recipe: Recipe, steps: int) -> Any:
     config = {"learning_rate": rate, "weight_decay": recipe.weight_decay or None, **extra}
     if recipe.optimizer == "adamw":
         config["weight_decay"] = recipe.weight_decay
+    if recipe.average:
+        # The averages are among the optimizer's variables, so a checkpoint has them like everything else.
+        config |= {"use_ema": True, "ema_momentum": recipe.average}
     return keras.optimizers.get({"class_name": recipe.optimizer, "config": config})
 
 
@@ -154,10 +157,11 @@ def train(
             f"engine: 'compiled' needs Keras on JAX, but it runs on {import_keras().backend.backend()}. "
             "Use --engine fit, or unset KERAS_BACKEND"
         )
-    compiled = engine == "compiled" or (engine == "auto" and on_jax())
-    if not compiled:
-        from digitlab.learning.fit_engine import FitTrainer
-    make: Any = CompiledTrainer if compiled else FitTrainer
+    make: Any
+    if engine == "compiled" or (engine == "auto" and on_jax()):
+        from digitlab.learning.compiled_engine import CompiledTrainer as make  # noqa: N813
+    else:
+        from digitlab.learning.fit_engine import FitTrainer as make  # noqa: N813
     with seeded(recipe.seed):
         trainer: Trainer = make(model, recipe, training, validation, resume)
     state = resume or TrainState(0, *trainer.state())
@@ -198,6 +202,23 @@ def _learning_rate(recipe: Recipe, count: int) -> Callable[[int], float]:
     return at
 
 
+def averaged(optimizer: Any, state: list[Any], variables: list[Any], values: list[Any]) -> list[Any]:
+    """The trainable values that are judged and kept: the running mean over the steps where the recipe has one.
+
+    Args:
+        optimizer: As from `make_optimizer`, built.
+        state: Values of its variables.
+        variables: The model's trainable variables.
+        values: Their values after the last step.
+    """
+    if not optimizer.use_ema:
+        return values
+    pairs = [*zip(optimizer.variables, state, strict=True), *zip(variables, values, strict=True)]
+    with import_keras().StatelessScope(state_mapping=pairs) as scope:
+        type(optimizer).finalize_variable_values(optimizer, variables)  # past what FitTrainer puts in its place
+    return [scope.get_current_value(variable) for variable in variables]
+
+
 def restore(variables: list[Any], values: tuple[np.ndarray, ...], what: str) -> None:
     """Assign saved arrays to Keras variables.
 
@@ -209,164 +230,6 @@ def restore(variables: list[Any], values: tuple[np.ndarray, ...], what: str) -> 
         raise RunError(f"the checkpoint's {what} have shapes {saved}, the model's {shapes}: not of the same recipe")
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
-
-
-class CompiledTrainer:
-    """Epochs as a compiled JAX loop over Keras' pure `stateless_call` and `stateless_apply`.
-
-    Pictures stay on the device as uint8 (47 MB for 60,000; as float32 it would be 188 MB); each step gathers its batch
-    by index. A stretch is a `while` loop with a step number to stop at, so one compiled program serves every length and
-    the stretches can be fitted to the clock: a fixed-length `lax.scan` would need one program for the odd last stretch.
-    """
-
-    def __init__(
-        self,
-        model: Any,
-        recipe: Recipe,
-        training: Pictures,
-        validation: Pictures | None,
-        resume: TrainState | None,
-    ) -> None:
-        import jax
-        import jax.numpy as jnp
-
-        self._model, self._recipe, self._count = model, recipe, len(training)
-        self._steps = steps_per_epoch(len(training), recipe.batch_size)
-        self._optimizer = make_optimizer(recipe, self._steps * recipe.epochs)
-        self._optimizer.build(model.trainable_variables)
-        if resume:
-            variables = [*model.trainable_variables, *model.non_trainable_variables]
-            restore(variables, resume.weights, "weights")
-            restore(self._optimizer.variables, resume.optimizer, "optimizer variables")
-        # Copies, because the compiled loop is given these buffers to overwrite while the model still holds its own.
-        self._carry: Any = jax.tree.map(
-            jnp.copy,
-            (
-                [v.value for v in model.trainable_variables],
-                [v.value for v in model.non_trainable_variables],
-                [v.value for v in self._optimizer.variables],
-            ),
-        )
-        self._images = jax.device_put(training.images)
-        self._labels = jax.device_put(np.asarray(training.labels, np.int32))
-        self._validation = validation if validation is not None and len(validation) else None
-        self._loss = make_loss(recipe)
-        self._stretch = jax.jit(self._run, donate_argnums=0, static_argnames="size")
-        self._stretch_steps = max(1, self._steps // 20)  # a first guess; then by the clock
-        self._judge = jax.jit(self._sums)
-
-    def _targets(self, labels: Any, classes: int) -> Any:
-        import jax
-
-        if self._recipe.loss == "categorical_crossentropy":
-            return jax.nn.one_hot(labels, classes)
-        return labels
-
-    def _step(self, carry: Any, images: Any, labels: Any) -> tuple[Any, Any, Any]:
-        """One training step: (carry, loss, number right)."""
-        import jax
-        import jax.numpy as jnp
-
-        trainable, others, optimizer = carry
-        inputs = images.astype(jnp.float32).reshape(-1, *self._model.input_shape[1:])
-
-        def objective(trainable: Any) -> Any:
-            outputs, others_after, extra = self._model.stateless_call(
-                trainable, others, inputs, training=True, return_losses=True
-            )
-            loss = self._loss(self._targets(labels, outputs.shape[-1]), outputs)
-            return loss + sum(extra, start=0.0), (outputs, others_after)
-
-        (loss, (outputs, others)), gradients = jax.value_and_grad(objective, has_aux=True)(trainable)
-        trainable, optimizer = self._optimizer.stateless_apply(optimizer, gradients, trainable)
-        return (trainable, others, optimizer), loss, (outputs.argmax(-1) == labels).sum()
-
-    def _run(
-        self, carry: Any, sums: Any, images: Any, labels: Any, indices: Any, start: Any, stop: Any, *, size: int
-    ) -> tuple[Any, Any]:
-        """Steps `start` to `stop`, each on the next `size` of `indices`: (carry, sums of loss and number right).
-
-        The sums go through as well, so that they are added up step by step in one order however the clock cut the
-        epoch into stretches: the history is bit-equal from run to run, not only the weights.
-        """
-        import jax
-
-        def body(i: Any, state: Any) -> Any:
-            carry, (loss, right) = state
-            chosen = jax.lax.dynamic_slice_in_dim(indices, i * size, size)
-            carry, step_loss, step_right = self._step(carry, images[chosen], labels[chosen])
-            return carry, (loss + size * step_loss, right + step_right)
-
-        return jax.lax.fori_loop(start, stop, body, (carry, sums))  # type: ignore[no-any-return]
-
-    def epoch(self, number: int, progress: Callable[[int, float, float], None]) -> dict[str, float]:
-        """Train one epoch in stretches of about `STRETCH_SECONDS`; see `Trainer`."""
-        import jax
-
-        size = min(self._recipe.batch_size, self._count)
-        indices = jax.device_put(order(self._recipe.seed, number, self._count))
-        whole, left = divmod(self._count, size)
-        sums: Any = (np.float32(0), np.int32(0))
-        step = 0
-
-        def means(images: int) -> tuple[float, float]:
-            return float(sums[0]) / images, int(sums[1]) / images
-
-        while step < whole:
-            stop = min(whole, step + self._stretch_steps)
-            started = time.perf_counter()
-            self._carry, sums = self._stretch(
-                self._carry, sums, self._images, self._labels, indices, step, stop, size=size
-            )
-            so_far = means(stop * size)  # waits for the stretch to end
-            self._pace(stop - step, time.perf_counter() - started, first=number == 0 and step == 0)
-            step = stop
-            progress(step * size, *so_far)
-        if left:
-            # The last step takes what is left, as Keras does: a second program, for a batch of its own size.
-            tail = indices[whole * size :]
-            self._carry, sums = self._stretch(self._carry, sums, self._images, self._labels, tail, 0, 1, size=left)
-            progress(self._count, *means(self._count))
-        loss, accuracy = means(self._count)
-        return {"loss": loss, "accuracy": accuracy, **self._validate()}
-
-    def _pace(self, steps: int, seconds: float, *, first: bool) -> None:
-        """Fit the length of the next stretch to the clock; the first one was mostly compilation."""
-        if not first:
-            self._stretch_steps = max(1, min(self._steps, int(steps * STRETCH_SECONDS / max(seconds, 1e-6))))
-
-    def _sums(self, trainable: Any, others: Any, images: Any, labels: Any, valid: Any) -> tuple[Any, Any]:
-        """Loss and number right, summed over the first `valid` pictures of a chunk."""
-        import jax.numpy as jnp
-
-        inputs = images.astype(jnp.float32).reshape(-1, *self._model.input_shape[1:])
-        outputs, _ = self._model.stateless_call(trainable, others, inputs, training=False)
-        mask = jnp.arange(len(labels)) < valid
-        losses = self._loss.call(self._targets(labels, outputs.shape[-1]), outputs)
-        return jnp.where(mask, losses, 0).sum(), (mask & (outputs.argmax(-1) == labels)).sum()
-
-    def _validate(self) -> dict[str, float]:
-        if self._validation is None:
-            return {}
-        loss, right = 0.0, 0
-        for images, labels, valid in chunks(self._validation.images, self._validation.labels):
-            part_loss, part_right = self._judge(*self._carry[:2], images, labels, valid)
-            loss, right = loss + float(part_loss), right + int(part_right)
-        count = len(self._validation)
-        return {"val_loss": loss / count, "val_accuracy": right / count}
-
-    def state(self) -> tuple[tuple[np.ndarray, ...], int, tuple[np.ndarray, ...]]:
-        """See `Trainer`."""
-        trainable, others, optimizer = ([np.asarray(a) for a in part] for part in self._carry)
-        return (*trainable, *others), len(trainable), tuple(optimizer)
-
-    def finish(self) -> None:
-        """See `Trainer`."""
-        trainable, others, _ = self._carry
-        for variable, value in zip(self._model.trainable_variables, trainable, strict=True):
-            variable.assign(value)
-        for variable, value in zip(self._model.non_trainable_variables, others, strict=True):
-            variable.assign(value)
 
 
 def chunks(images: np.ndarray, labels: np.ndarray | None = None, size: int = 1000) -> Any:
@@ -420,12 +283,19 @@ def _forward(model: Any) -> Callable[[np.ndarray], Any]:
     import jax
     import jax.numpy as jnp
 
+    from digitlab.learning.matmul_layers import in_parts, twin
+
+    fast = twin(model)
     trainable = [v.value for v in model.trainable_variables]
     others = [v.value for v in model.non_trainable_variables]
 
     @jax.jit
     def call(trainable: Any, others: Any, part: Any) -> Any:
         inputs = part.astype(jnp.float32).reshape(-1, *shape)
-        return model.stateless_call(trainable, others, inputs, training=False)[0]
+
+        def outputs(some: Any) -> Any:
+            return fast.stateless_call(trainable, others, some, training=False)[0]
+
+        return outputs(inputs) if fast is model else in_parts(outputs, inputs)
 
     return functools.partial(call, trainable, others)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from digitlab.learning.backend import import_keras
-from digitlab.learning.engine import Pictures, make_loss, make_optimizer, order, restore, steps_per_epoch
+from digitlab.learning import augment
+from digitlab.learning.engine import Pictures, averaged, make_loss, make_optimizer, order, restore, steps_per_epoch
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.state import TrainState
 
@@ -28,10 +29,13 @@ class FitTrainer:
         optimizer = make_optimizer(recipe, steps * recipe.epochs)
         optimizer.build(model.trainable_variables)
         self._model, self._recipe, self._training, self._validation = model, recipe, training, validation
+        self._augment: Any = None
         self._variables = [*model.trainable_variables, *model.non_trainable_variables]
         if resume:
             restore(self._variables, resume.weights, "weights")
             restore(optimizer.variables, resume.optimizer, "optimizer variables")
+        # Keras puts the averages into the model at the end of each `fit`, here of each epoch; we do it once, in `finish`.
+        optimizer.finalize_variable_values = lambda variables: None
         model.compile(optimizer=optimizer, loss=make_loss(recipe), metrics=["accuracy"])
 
     def _inputs(self, images: np.ndarray) -> np.ndarray:
@@ -44,12 +48,40 @@ class FitTrainer:
             return one_hot
         return np.asarray(labels, np.int32)
 
+    def _changed(self, images: np.ndarray, step: int) -> np.ndarray:
+        """The pictures of a step as it learns from them: augmented with the very draws of the compiled engine."""
+        if not augment.active(self._recipe):
+            return images
+        import jax
+
+        if self._augment is None:
+            recipe = self._recipe
+            self._augment = jax.jit(lambda step, some: augment.apply(augment.step_key(recipe.seed, step), some, recipe))
+        return np.asarray(self._augment(step, images))
+
+    def _kept(self) -> list[np.ndarray]:
+        """Trainable values to judge and to keep."""
+        optimizer, variables = self._model.optimizer, self._model.trainable_variables
+        state, values = [v.value for v in optimizer.variables], [v.value for v in variables]
+        return [
+            np.asarray(import_keras().ops.convert_to_numpy(v)) for v in averaged(optimizer, state, variables, values)
+        ]
+
+    def _swap(self, values: list[np.ndarray]) -> list[np.ndarray]:
+        """Put values into the model; returns the ones they replace."""
+        variables = self._model.trainable_variables
+        before = [np.array(import_keras().ops.convert_to_numpy(v.value)) for v in variables]
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        return before
+
     def epoch(self, number: int, progress: Callable[[int, float, float], None]) -> dict[str, float]:
         """See `engine.Trainer`."""
         keras = import_keras()
         images, labels, size = self._training.images, self._training.labels, self._recipe.batch_size
         indices = order(self._recipe.seed, number, len(images))
-        inputs, targets = self._inputs, self._targets
+        inputs, targets, changed = self._inputs, self._targets, self._changed
+        first = number * steps_per_epoch(len(images), size)
 
         class Batches(keras.utils.PyDataset):  # type: ignore[misc, name-defined]
             def __len__(self) -> int:
@@ -57,7 +89,7 @@ class FitTrainer:
 
             def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
                 chosen = indices[i * size : (i + 1) * size]
-                return inputs(images[chosen]), targets(labels[chosen])
+                return inputs(changed(images[chosen], first + i)), targets(labels[chosen])
 
         class Report(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
             def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
@@ -69,6 +101,7 @@ class FitTrainer:
         ).history
         row = {"loss": float(logs["loss"][0]), "accuracy": float(logs["accuracy"][0])}
         if self._validation is not None and len(self._validation):
+            values = self._swap(self._kept())
             judged = self._model.evaluate(
                 inputs(self._validation.images),
                 targets(self._validation.labels),
@@ -76,6 +109,7 @@ class FitTrainer:
                 verbose=0,
                 return_dict=True,
             )
+            self._swap(values)
             row |= {"val_loss": float(judged["loss"]), "val_accuracy": float(judged["accuracy"])}
         return row
 
@@ -87,4 +121,5 @@ class FitTrainer:
         return weights, len(self._model.trainable_variables), optimizer
 
     def finish(self) -> None:
-        """`fit` trained the model itself; nothing is left to do."""
+        """`fit` trained the model itself; only averaged weights are left to put in."""
+        self._swap(self._kept())

@@ -33,6 +33,10 @@ _BOUNDS = {
     "of at least 0": lambda x: x >= 0,
     "above 0": lambda x: x > 0,
     "from 0 to below 1": lambda x: 0 <= x < 1,
+    "from 0 to 1": lambda x: 0 <= x <= 1,
+    "from 0 to 0.5": lambda x: 0 <= x <= 0.5,
+    "from 0 to 4": lambda x: 0 <= x <= 4,
+    "from 0 to 20": lambda x: 0 <= x <= 20,
 }
 
 
@@ -74,6 +78,21 @@ class Recipe:
     )
     weight_decay: float = _setting(
         0.0, "Decoupled weight decay per step, times the learning rate.", bounds="of at least 0"
+    )
+    average: float = _setting(
+        0.0,
+        "Decay a step of the running mean of the weights that is judged and kept; 0: the last weights.",
+        bounds="from 0 to below 1",
+    )
+    shift: float = _setting(0.0, "Augmentation: move a picture by up to this many pixels.", bounds="from 0 to 4")
+    rotate: float = _setting(0.0, "Augmentation: turn a picture by up to this many degrees.", bounds="from 0 to 20")
+    scale: float = _setting(0.0, "Augmentation: size height and width by up to this share.", bounds="from 0 to 0.5")
+    shear: float = _setting(
+        0.0, "Augmentation: slant a picture by up to this share of its height.", bounds="from 0 to 0.5"
+    )
+    elastic: float = _setting(0.0, "Augmentation: bend by a smooth field of this s.d. in pixels.", bounds="from 0 to 4")
+    thickness: float = _setting(
+        0.0, "Augmentation: thicken or thin strokes by up to this share of a pixel.", bounds="from 0 to 1"
     )
     epochs: int = _setting(10, "Passes over the training images.", bounds="of at least 1")
     batch_size: int = _setting(32, "Images in a training step.", bounds="of at least 1")
@@ -175,6 +194,79 @@ RECIPES: dict[str, Recipe] = {
             description="784-512-256-10, dropout",
             hidden=(512, 256),
             dropout=0.2,
+        ),
+        Recipe(
+            name="mlp-augmented",
+            description="784-128-10 on pictures changed at random",
+            optimizer="adamw",
+            batch_size=128,
+            epochs=60,
+            average=0.998,
+            shift=1.5,
+            rotate=8.0,
+            scale=0.1,
+            shear=0.1,
+            elastic=0.6,
+        ),
+        Recipe(
+            name="tiny",
+            description="five small convolutions, at most 10,000 parameters",
+            network="tiny",
+            batch_norm=True,
+            batch_size=32,
+            epochs=20,
+            peak_rate=5e-3,
+            average=0.999,
+            shift=1.5,
+            rotate=8.0,
+            scale=0.1,
+            shear=0.1,
+        ),
+        Recipe(
+            name="fast99",
+            description="99 % in the least time: two convolutions",
+            network="fast",
+            batch_norm=True,
+            batch_size=64,
+            epochs=3,
+            peak_rate=1e-2,
+        ),
+        Recipe(
+            name="cnn",
+            description="three convolutions, augmentation; the bundled reader's network",
+            network="cnn",
+            batch_norm=True,
+            dropout=0.3,
+            optimizer="adamw",
+            weight_decay=1e-2,
+            batch_size=32,
+            epochs=18,
+            peak_rate=3e-3,
+            average=0.999,
+            shift=2.0,
+            rotate=10.0,
+            scale=0.15,
+            shear=0.15,
+            elastic=0.5,
+            thickness=0.4,
+        ),
+        Recipe(
+            name="best",
+            description="six convolutions, augmentation, averaged weights",
+            network="deep",
+            batch_norm=True,
+            dropout=0.4,
+            optimizer="adamw",
+            weight_decay=2e-2,
+            batch_size=32,
+            epochs=40,
+            peak_rate=2e-3,
+            average=0.9995,
+            shift=2.0,
+            rotate=10.0,
+            scale=0.12,
+            shear=0.12,
+            elastic=0.6,
         ),
     )
 }
