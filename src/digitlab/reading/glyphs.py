@@ -21,6 +21,7 @@ from digitlab.reading.order import lines_of
 from digitlab.reading.paper import ink_is_dark, ink_of, noise_of, paper_of, separating_grey
 from digitlab.reading.picture import Picture
 from digitlab.reading.rulings import remove_rulings
+from digitlab.reading.sheet import sheet_on_table
 from digitlab.reading.split import split_touching
 
 # (n, 28, 28) uint8 -> (n,) how digit-like, 0..1: what decides between one wide digit and two that touch.
@@ -90,11 +91,16 @@ def find_glyphs(
     from scipy import ndimage
 
     grey = separating_grey(picture.pixels)
-    inverted = not ink_is_dark(grey)
+    sheet = sheet_on_table(grey)
+    if sheet is not None:
+        grey = sheet[1]
+    inverted = sheet is None and not ink_is_dark(grey)
     if inverted:
         grey = 255 - grey
     paper = paper_of(grey)
     ink = ink_of(grey, paper)
+    if sheet is not None:
+        ink *= sheet[0]
     noise = noise_of(ink)
     if noise > 0.012:
         # Grain breaks strokes and feeds specks; half a pixel to a pixel of blur halves it and costs no corner.
@@ -159,7 +165,11 @@ def ink_inside(ink: np.ndarray, blob: Blob) -> np.ndarray:
     part = ink[row0 : blob.bottom + pad, column0 : blob.right + pad]
     row, column = row0 - blob.top + pad, column0 - blob.left + pad
     window[row : row + part.shape[0], column : column + part.shape[1]] = part
-    return np.where(near, window / max(blob.dark, 1e-3), 0)
+    window = np.where(near, window, 0)
+    # Each stretch of the stroke is measured against the darkest ink near it, so the pale half of a pencil 8 stays.
+    reach = max(3, max(blob.height, blob.width) // 6) | 1
+    full = ndimage.uniform_filter(ndimage.maximum_filter(window, reach), reach)
+    return np.asarray(window / np.clip(full, 0.6 * blob.dark, 1.2 * blob.dark + 1e-3))
 
 
 def _all_of(pieces: list[Blob]) -> Blob:

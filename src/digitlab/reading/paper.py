@@ -68,12 +68,12 @@ def ink_is_dark(grey: np.ndarray) -> bool:
     """
     from scipy import ndimage
 
-    fine, small = _small(grey, 512), _small(grey, 64)
+    fine, small = small_copy(grey, 512), small_copy(grey, 64)
     limit = min(small.shape)
     vote = 0.0
     for part in (0.15, 0.35, 0.7):
         paper = ndimage.median_filter(small, max(3, int(part * limit) | 1), mode="nearest")
-        away = fine - _resize(paper, fine.shape)
+        away = fine - resized(paper, fine.shape)
         vote += float((away * np.abs(away)).sum())
     return vote <= 0
 
@@ -97,7 +97,7 @@ def paper_of(grey: np.ndarray) -> np.ndarray:
     """
     from scipy import ndimage
 
-    small = _small(grey, SMALL_SIDE)
+    small = small_copy(grey, SMALL_SIDE)
     # Wider than the fattest stroke (a quarter of the short side), or a thick pen would count as paper.
     size = max(5, int(0.28 * min(small.shape)) | 1)
     padded = np.pad(small, size, mode="edge")
@@ -105,7 +105,7 @@ def paper_of(grey: np.ndarray) -> np.ndarray:
     # A closing rides on the noise's crests; what most of the page lies below it by is that ride.
     filled = filled - np.quantile(filled - small, 0.3)
     filled = ndimage.gaussian_filter(filled, 1.0, mode="nearest")
-    return _resize(filled, grey.shape)
+    return resized(filled, grey.shape)
 
 
 def ink_of(grey: np.ndarray, paper: np.ndarray) -> np.ndarray:
@@ -161,7 +161,7 @@ def _shrink(pixels: np.ndarray, step: int) -> np.ndarray:
     return np.asarray(cut.reshape(shape).mean((1, 3), dtype=np.float32))
 
 
-def _small(grey: np.ndarray, side: int) -> np.ndarray:
+def small_copy(grey: np.ndarray, side: int) -> np.ndarray:
     """Shrink so that the long side is at most `side`, each pixel the mean of those it covers."""
     from PIL import Image
 
@@ -173,7 +173,7 @@ def _small(grey: np.ndarray, side: int) -> np.ndarray:
     return np.asarray(image.resize(size, Image.Resampling.BOX), dtype=np.float32)
 
 
-def _resize(grey: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def resized(grey: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Enlarge bilinearly to (h, w)."""
     from PIL import Image
 

@@ -6,6 +6,8 @@ import numpy as np
 
 # A ruled line is at least this many digit heights long; the bar of a 7 or the foot of a 2 never is.
 MIN_LENGTH = 1.7
+# ... and is a fiftieth of the page thick or less.
+SLENDER = 50
 MAX_ANGLE = 12.0
 
 
@@ -29,18 +31,18 @@ def remove_rulings(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         >>> bool(clean[60, 10]), bool(clean[60, 202])
         (False, True)
     """
-    flat, gone = _remove_along_rows(mask, 1.0)
+    flat, gone = _remove_along_rows(mask)
     # Upright lines are looked for only on squared paper and in tables: a lone 1 is an upright line too.
     if gone.any():
-        upright, more = _remove_along_rows(flat.T, 1.0)
+        upright, more = _remove_along_rows(flat.T)
         return upright.T, gone | more.T
     return flat, gone
 
 
-def _remove_along_rows(mask: np.ndarray, part: float) -> tuple[np.ndarray, np.ndarray]:
+def _remove_along_rows(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     none = np.zeros_like(mask)
     height, width = mask.shape
-    least = max(24, int(0.2 * width * part))
+    least = max(24, int(0.2 * width))
     if not _may_hold_lines(mask, least):
         return mask, none
     angle = _angle_of_lines(mask)
@@ -125,8 +127,9 @@ def _thin_part(flat: np.ndarray, lines: np.ndarray) -> np.ndarray:
     if not lines.any():
         return lines
     thickness = _run_lengths(flat)
-    rows, columns = np.nonzero(lines)
-    usual = np.median(thickness[rows, columns])
+    usual = np.median(thickness[lines])
+    if usual > flat.shape[1] / SLENDER:
+        return np.zeros_like(lines)
     return np.asarray(lines & (thickness <= 1.5 * usual + 1))
 
 
