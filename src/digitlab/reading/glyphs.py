@@ -110,7 +110,7 @@ def find_glyphs(
     mask = ink > max(FAINT * contrast, 3.5 * noise, 0.02) if contrast else np.zeros(ink.shape, bool)
     rulings = np.zeros_like(mask)
     if contrast and not single:
-        mask, rulings = remove_rulings(mask)
+        mask, rulings = remove_rulings(mask, ink > 0.45 * contrast)
     pieces = blobs_of(ink, mask, contrast) if contrast else []
     pieces, tall = drop_what_is_no_writing(pieces, ink.shape)
     if single:

@@ -8,10 +8,14 @@ import numpy as np
 MIN_LENGTH = 1.7
 # ... and is a fiftieth of the page thick or less.
 SLENDER = 50
+# To be believed, some line must reach along this share of the page; then shorter ones go as well.
+LEAST = 0.4
+# A worn or faint line may have gaps; a row of digits is never this dense.
+DENSE = 0.75
 MAX_ANGLE = 12.0
 
 
-def remove_rulings(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def remove_rulings(mask: np.ndarray, strong: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Erase long thin straight lines, sparing the strokes that cross them.
 
     The mask is sheared until the lines run along rows, so a page photographed aslant costs no interpolation. A line's
@@ -19,6 +23,8 @@ def remove_rulings(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Args:
         mask: (h, w) bool, everything darker than the paper.
+        strong: (h, w) bool, what is as dark as the page's writing: pale rulings are out of it already, so it tells how
+            tall the writing is.
 
     Returns:
         The mask without rulings, and the rulings taken out; both (h, w) bool.
@@ -27,52 +33,70 @@ def remove_rulings(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         >>> page = np.zeros((120, 400), bool)
         >>> page[60:62] = True               # a ruled line
         >>> page[30:75, 200:205] = True      # a 1 that crosses it
-        >>> clean, lines = remove_rulings(page)
+        >>> clean, lines = remove_rulings(page, page)
         >>> bool(clean[60, 10]), bool(clean[60, 202])
         (False, True)
     """
-    flat, gone = _remove_along_rows(mask)
-    # Upright lines are looked for only on squared paper and in tables: a lone 1 is an upright line too.
-    if gone.any():
-        upright, more = _remove_along_rows(flat.T)
-        return upright.T, gone | more.T
-    return flat, gone
-
-
-def _remove_along_rows(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    none = np.zeros_like(mask)
     height, width = mask.shape
-    least = max(24, int(0.2 * width))
-    if not _may_hold_lines(mask, least):
-        return mask, none
-    angle = _angle_of_lines(mask)
-    shifts = np.round(np.arange(width) * np.tan(np.radians(angle))).astype(int)
-    shifts -= shifts.min()
-    flat = _shear(mask, shifts)
-    lines = _long_runs(flat, least)
-    if not lines.any():
-        return mask, none
-    clean = flat & ~_thin_part(flat, lines)
-    tall = _digit_height(clean)
+    none = np.zeros_like(mask)
+    dark_along, dark_upright = _Rows(strong), _Rows(strong.T)
+    stems = dark_upright.lines(max(24, int(LEAST * height))).T
+    # One upright line may well be a 1 or the stem of a 7; two and more are squares or a table, if rows agree.
+    writing = strong & ~dark_along.lines(max(24, int(LEAST * width))) & ~(stems if _pieces(stems) >= 2 else none)
+    tall = _digit_height(writing)
     # What is left over must be writing that the lines are long against; else the "lines" were strokes of a digit.
-    need = int(MIN_LENGTH * tall)
-    if tall == 0:
+    need = max(16, int(MIN_LENGTH * tall))
+    along = _Rows(mask)
+    if tall == 0 or not along.lines(max(need, int(LEAST * width))).any():
         return mask, none
-    if need > least:
-        lines = _long_runs(flat, need)
-        clean = flat & ~_thin_part(flat, lines)
-        if lines.any() and need < MIN_LENGTH * _digit_height(clean):
-            return mask, none
-    clean = _unshear(clean, shifts, height)
-    return clean, mask & ~clean
+    upright = _Rows(mask.T)
+    rulings = along.lines(need)
+    # Upright lines are looked for only on squared paper and in tables: a lone 1 is an upright line too.
+    if upright.lines(max(need, int(LEAST * height))).any():
+        rulings = rulings | upright.lines(need).T
+    return mask & ~rulings, rulings
 
 
-def _may_hold_lines(mask: np.ndarray, least: int) -> bool:
+class _Rows:
+    """A mask sheared so that its lines run along rows; owns the sheared copy, so that several lengths can be tried."""
+
+    def __init__(self, mask: np.ndarray) -> None:
+        self.shape = mask.shape
+        self.possible = _widest(mask) >= 24
+        if not self.possible:
+            return
+        shifts = np.round(np.arange(mask.shape[1]) * np.tan(np.radians(_angle_of_lines(mask)))).astype(int)
+        self.shifts = shifts - shifts.min()
+        self.flat = _shear(mask, self.shifts)
+        self.thickness = _run_lengths(self.flat)
+
+    def lines(self, least: int) -> np.ndarray:
+        """Line pixels on runs of at least `least` pixels, strokes that cross them spared; unsheared (h, w) bool."""
+        if not self.possible or least > self.shape[1]:
+            return np.zeros(self.shape, bool)
+        runs = _long_runs(self.flat, least)
+        if not runs.any():
+            return np.zeros(self.shape, bool)
+        usual = np.median(self.thickness[runs])
+        if usual > self.shape[1] / SLENDER + 1:
+            return np.zeros(self.shape, bool)
+        return _unshear(runs & (self.thickness <= 1.5 * usual + 1), self.shifts, self.shape[0])
+
+
+def _pieces(lines: np.ndarray) -> int:
+    """How many separate lines; cuts made by the writing do not count twice."""
+    columns = lines.any(0)
+    step = max(3, lines.shape[1] // 40)
+    parts = [columns[i : i + step].any() for i in range(0, len(columns), step)]
+    return int(np.sum(np.diff([0, *parts]) == 1))
+
+
+def _widest(mask: np.ndarray) -> int:
     """Cheap refusal: a line, aslant or not, makes one component at least that wide."""
     from scipy import ndimage
 
-    labels, count = ndimage.label(mask, np.ones((3, 3)))
-    return count > 0 and any(box[1].stop - box[1].start >= least for box in ndimage.find_objects(labels))
+    labels, _ = ndimage.label(mask, np.ones((3, 3)))
+    return max((box[1].stop - box[1].start for box in ndimage.find_objects(labels)), default=0)
 
 
 def _angle_of_lines(mask: np.ndarray) -> float:
@@ -111,26 +135,14 @@ def _unshear(tall: np.ndarray, shifts: np.ndarray, height: int) -> np.ndarray:
 
 
 def _long_runs(flat: np.ndarray, least: int) -> np.ndarray:
-    """Pixels on a horizontal run of at least `least`, small gaps and a wobble of one pixel forgiven."""
+    """Pixels on a horizontal stretch of `least` pixels that is nearly all ink, a wobble of one pixel forgiven."""
     from scipy import ndimage
 
     wobble = 1 + flat.shape[1] // 1000
     thick = ndimage.maximum_filter1d(flat.astype(np.uint8), 2 * wobble + 1, axis=0)
-    gap = max(3, least // 12) | 1
-    closed = ndimage.minimum_filter1d(ndimage.maximum_filter1d(thick, gap, axis=1), gap, axis=1)
-    opened = ndimage.maximum_filter1d(ndimage.minimum_filter1d(closed, least, axis=1), least, axis=1)
-    return np.asarray((opened > 0) & flat)
-
-
-def _thin_part(flat: np.ndarray, lines: np.ndarray) -> np.ndarray:
-    """Of the line pixels, those where the ink is hardly thicker than the line usually is."""
-    if not lines.any():
-        return lines
-    thickness = _run_lengths(flat)
-    usual = np.median(thickness[lines])
-    if usual > flat.shape[1] / SLENDER:
-        return np.zeros_like(lines)
-    return np.asarray(lines & (thickness <= 1.5 * usual + 1))
+    density = ndimage.uniform_filter1d(thick.astype(np.float32), least, axis=1, mode="constant")
+    full = ndimage.maximum_filter1d((density >= DENSE).astype(np.uint8), least, axis=1)
+    return np.asarray((full > 0) & flat)
 
 
 def _run_lengths(flat: np.ndarray) -> np.ndarray:
@@ -146,11 +158,11 @@ def _digit_height(clean: np.ndarray) -> int:
     """The height of the larger components that are not lines themselves."""
     from scipy import ndimage
 
-    labels, _ = ndimage.label(clean, np.ones((3, 3)))
-    heights = np.array([box[0].stop - box[0].start for box in ndimage.find_objects(labels)])
-    heights = heights[heights >= 6]
-    if len(heights) == 0:
+    labels, count = ndimage.label(clean, np.ones((3, 3)))
+    if count == 0:
         return 0
-    order = np.sort(heights)
-    # Half of all height lies in components at least this tall: specks hardly count.
-    return int(order[np.searchsorted(np.cumsum(order), order.sum() / 2)])
+    areas = np.bincount(labels.ravel())[1:]
+    heights = np.array([box[0].stop - box[0].start for box in ndimage.find_objects(labels)])
+    # Crumbs of a worn line must not vote; of the rest, half of all height lies in components at least this tall.
+    heights = np.sort(heights[areas >= 0.1 * np.percentile(areas[areas >= 12], 90)]) if (areas >= 12).any() else []
+    return int(heights[np.searchsorted(np.cumsum(heights), np.sum(heights) / 2)]) if len(heights) else 0

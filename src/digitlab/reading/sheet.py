@@ -39,6 +39,11 @@ def sheet_on_table(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     filled = ndimage.grey_closing(np.pad(small, 8, mode="edge"), (7, 7))[8:-8, 8:-8]
     level = _otsu(filled)
     light = filled > level
+    if not light.any() or light.all():
+        return None
+    # The sheet's own shaded corner is still nearer to the sheet than to the table.
+    low, high = np.median(filled[~light]), np.median(filled[light])
+    light = filled > min(level, low + 0.4 * (high - low))
     if not 0.15 < light.mean() < 0.9:
         return None
     dark_part, light_part = filled[~light], filled[light]
