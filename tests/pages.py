@@ -20,6 +20,11 @@ PENS = [(15, 15, 20), (40, 40, 45), (25, 35, 120), (30, 60, 170), (150, 25, 30),
 PAPERS = [(255, 255, 255), (250, 244, 228), (238, 238, 236), (252, 236, 236), (232, 240, 248), (214, 208, 198)]
 RULES = [(170, 195, 225), (190, 190, 200), (225, 175, 180), (150, 180, 170)]
 
+FONTS = (
+    "DejaVuSans DejaVuSans-Bold DejaVuSansMono DejaVuSerif DejaVuSerif-Italic STIXGeneral STIXGeneralItalic "
+    "cmr10 cmss10 cmtt10"
+)
+
 # The letters that the reader must refuse, and some that made-up non-digits may use to choose a threshold.
 TEST_LETTERS = "ACEHKMNRUVWX"
 OTHER_LETTERS = "FJLPTYadefhjrty"
@@ -98,7 +103,8 @@ def _photograph(
     paper = np.ones((rows, columns, 3), np.float32) * PAPERS[rng.integers(len(PAPERS))]
     style = rng.choice(["plain", "ruled", "squared"], p=[0.5, 0.3, 0.2])
     if style != "plain":
-        colour, width = np.array(RULES[rng.integers(len(RULES))], np.float32), int(rng.integers(1, 1 + max(1, height // 24)))
+        colour = np.array(RULES[rng.integers(len(RULES))], np.float32)
+        width = int(rng.integers(1, 1 + max(1, height // 24)))
         step = pitch if style == "ruled" else height * rng.uniform(0.5, 1.3)
         for y in np.arange(margin + height * 1.08 - 8 * step, rows, step):
             if y >= 0:
@@ -115,7 +121,7 @@ def _photograph(
         tilted = Image.fromarray(photo.round().astype(np.uint8))
         photo = np.asarray(tilted.rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor=fill), np.float32)
     rows, columns = photo.shape[:2]
-    y, x = np.mgrid[0:1:rows * 1j, 0:1:columns * 1j].astype(np.float32)
+    y, x = np.mgrid[0 : 1 : rows * 1j, 0 : 1 : columns * 1j].astype(np.float32)
     direction = rng.uniform(0, 2 * np.pi)
     ramp = (x - 0.5) * np.cos(direction) + (y - 0.5) * np.sin(direction)
     light = 1 - rng.uniform(0, 0.35) * (ramp + 0.5) - rng.uniform(0, 0.3) * ((x - 0.5) ** 2 + (y - 0.5) ** 2)
@@ -168,8 +174,7 @@ def fonts_at_hand() -> list[str]:
     import matplotlib
 
     folder = resources.files(matplotlib) / "mpl-data" / "fonts" / "ttf"
-    names = "DejaVuSans DejaVuSans-Bold DejaVuSansMono DejaVuSerif DejaVuSerif-Italic STIXGeneral STIXGeneralItalic cmr10 cmss10 cmtt10"
-    return [str(folder / f"{name}.ttf") for name in names.split()]
+    return [str(folder / f"{name}.ttf") for name in FONTS.split()]
 
 
 def _letter(letter: str, font: str, rng: np.random.Generator) -> Image.Image:
@@ -201,8 +206,10 @@ def _zigzag(draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
 
 def _star(draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:
     turn, width = rng.uniform(0, 1), int(rng.integers(4, 10))
-    points = [(80 + 55 * np.cos(turn + k * 4 * np.pi / 5), 80 + 55 * np.sin(turn + k * 4 * np.pi / 5)) for k in range(6)]
-    draw.line(points, fill=0, width=width, joint="curve")
+    angles = turn + np.arange(6) * 4 * np.pi / 5
+    draw.line(
+        list(zip(80 + 55 * np.cos(angles), 80 + 55 * np.sin(angles), strict=True)), fill=0, width=width, joint="curve"
+    )
 
 
 def _smiley(draw: ImageDraw.ImageDraw, rng: np.random.Generator) -> None:

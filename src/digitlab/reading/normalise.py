@@ -55,7 +55,7 @@ def normalise(ink: np.ndarray) -> np.ndarray:
     canvas[top : top + height, left : left + length] = distance
     fine = np.clip(canvas + 0.5, 0, 1)
     glyph = fine.reshape(SIDE, FINE, SIDE, FINE).mean((1, 3))
-    return np.round(255 * glyph).astype(np.uint8)
+    return np.asarray(np.round(255 * glyph), dtype=np.uint8)
 
 
 def pen_width(distance: np.ndarray) -> float:
@@ -124,4 +124,4 @@ def _fit(distance: np.ndarray, wanted: int) -> np.ndarray:
         return distance
     factor = wanted / max(cut.shape)
     size = (max(1, round(cut.shape[1] * factor)), max(1, round(cut.shape[0] * factor)))
-    return np.asarray(Image.fromarray(cut).resize(size, Image.Resampling.BILINEAR)) * factor
+    return np.asarray(np.asarray(Image.fromarray(cut).resize(size, Image.Resampling.BILINEAR)) * np.float32(factor))

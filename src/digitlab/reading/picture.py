@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageSequence
+from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from digitlab.errors import ReadingError
 
@@ -95,12 +95,14 @@ def open_pages(source: str | Path | np.ndarray | Image.Image) -> Iterator[Pictur
         raise ReadingError(f"{path}: {_too_large(None)}") from None
     except MemoryError:
         raise ReadingError(f"{path}: not enough memory to unpack it.") from None
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise ReadingError(
             f"{path}: not a picture that Pillow knows, expected PNG, JPEG, WebP, TIFF, BMP or GIF. "
             "Was it renamed or cut off?"
         ) from None
-    except Exception as error:  # Pillow's decoders raise whatever a damaged file provokes: OSError, SyntaxError, struct…
+    except (
+        Exception
+    ) as error:  # Pillow's decoders raise whatever a damaged file provokes: OSError, SyntaxError, struct…
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ReadingError(f"{path}: damaged picture ({reason[:120]}). Is the file cut off?") from None
 

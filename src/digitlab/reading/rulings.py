@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 # A ruled line is at least this many digit heights long; the bar of a 7 or the foot of a 2 never is.
@@ -68,7 +70,11 @@ class _Rows:
         shifts = np.round(np.arange(mask.shape[1]) * np.tan(np.radians(_angle_of_lines(mask)))).astype(int)
         self.shifts = shifts - shifts.min()
         self.flat = _shear(mask, self.shifts)
-        self.thickness = _run_lengths(self.flat)
+
+    @cached_property
+    def thickness(self) -> np.ndarray:
+        """How long the vertical run is that each pixel lies on."""
+        return _run_lengths(self.flat)
 
     def lines(self, least: int) -> np.ndarray:
         """Line pixels on runs of at least `least` pixels, strokes that cross them spared; unsheared (h, w) bool."""
@@ -85,10 +91,10 @@ class _Rows:
 
 def _pieces(lines: np.ndarray) -> int:
     """How many separate lines; cuts made by the writing do not count twice."""
-    columns = lines.any(0)
+    columns = np.asarray(lines.any(axis=0))
     step = max(3, lines.shape[1] // 40)
     parts = [columns[i : i + step].any() for i in range(0, len(columns), step)]
-    return int(np.sum(np.diff([0, *parts]) == 1))
+    return int(np.sum(np.diff(np.array([0, *parts], int)) == 1))
 
 
 def _widest(mask: np.ndarray) -> int:
@@ -164,5 +170,7 @@ def _digit_height(clean: np.ndarray) -> int:
     areas = np.bincount(labels.ravel())[1:]
     heights = np.array([box[0].stop - box[0].start for box in ndimage.find_objects(labels)])
     # Crumbs of a worn line must not vote; of the rest, half of all height lies in components at least this tall.
-    heights = np.sort(heights[areas >= 0.1 * np.percentile(areas[areas >= 12], 90)]) if (areas >= 12).any() else []
-    return int(heights[np.searchsorted(np.cumsum(heights), np.sum(heights) / 2)]) if len(heights) else 0
+    if areas.max() < 12:
+        return 0
+    heights = np.sort(heights[areas >= 0.1 * np.percentile(areas[areas >= 12], 90)])
+    return int(heights[np.searchsorted(np.cumsum(heights), heights.sum() / 2)])

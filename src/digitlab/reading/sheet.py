@@ -47,9 +47,10 @@ def sheet_on_table(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     if not 0.15 < light.mean() < 0.9:
         return None
     dark_part, light_part = filled[~light], filled[light]
-    if np.median(light_part) - np.median(dark_part) < 50 or np.percentile(dark_part, 90) > np.percentile(light_part, 10):
+    step = float(np.median(light_part) - np.median(dark_part))
+    if step < 50 or np.percentile(dark_part, 90) > np.percentile(light_part, 10):
         return None
-    labels, count = ndimage.label(light)
+    labels, _ = ndimage.label(light)
     sizes = np.bincount(labels.ravel())[1:]
     one = labels == int(np.argmax(sizes)) + 1
     rows, columns = np.nonzero(one.any(1))[0], np.nonzero(one.any(0))[0]
@@ -62,7 +63,6 @@ def sheet_on_table(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         return None
     inner = ndimage.binary_erosion(whole, iterations=2, border_value=1)
     outer = ~ndimage.binary_dilation(whole, iterations=2)
-    step = float(np.median(light_part) - np.median(dark_part))
     # A sheet ends at once; a lamp's cone fades.
     edge = ndimage.binary_dilation(inner) & ~inner
     inside = ndimage.minimum_filter(np.where(outer, filled, 999), 9)[edge]
