@@ -4,9 +4,9 @@
     python benchmarks/reading.py              # pages and digits made from MNIST's test images, non-digits, speed
     python benchmarks/reading.py --only pages --split validation   # what choices are made on
 
-Accuracy of single digits: the whole text must be that digit (`--single` is not given to the reader). Pages: edit distance
-between the digits read and the true ones, `?` and line breaks left out, as a share of the true digits; and the same with
-each `?` counted as a digit too many.
+Accuracy of single digits: the whole text must be that digit (`--single` is not given to the reader). Pages: edit
+distance between the digits read and the true ones, `?` and line breaks left out, as a share of the true digits; and the
+same with each `?` counted as a digit too many.
 """
 
 from __future__ import annotations
@@ -31,7 +31,13 @@ from digitlab.reading.bulk import ReadOptions, read_files
 from digitlab.reading.reader import Reader
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from pages import TEST_LETTERS, mnist, non_digits, page_of, single_of
+from pages import (  # type: ignore[import-not-found]
+    TEST_LETTERS,
+    mnist,
+    non_digits,
+    page_of,
+    single_of,
+)
 
 HEIGHTS = (10, 14, 20, 28, 40, 80, 150, 250, 400)
 
@@ -83,7 +89,9 @@ def score_folder(folder: Path, model: Path | None, verbose: bool) -> dict[str, A
             length += len(truth)
             lines += text.count("\n") == wanted.count("\n")
         if verbose and wrong:
-            print(f"{row['file']}: {row['digits']} read as {text.replace(chr(10), '/') or result.error}", file=sys.stderr)
+            print(
+                f"{row['file']}: {row['digits']} read as {text.replace(chr(10), '/') or result.error}", file=sys.stderr
+            )
     return {
         "single_digits": singles,
         "single_accuracy": _rounded(right, singles),
@@ -223,9 +231,9 @@ def large_page() -> Path:
             page[200 + 450 * row : 450 + 450 * row, 150 + 370 * column : 400 + 370 * column] -= (
                 np.asarray(digit, np.float32) * 0.75
             )
-    page = page * np.linspace(1, 0.7, 4000, dtype=np.float32) + rng.normal(0, 4, page.shape)
+    shaded = page * np.linspace(1, 0.7, 4000, dtype=np.float32) + rng.normal(0, 4, page.shape)
     file = Path(tempfile.mkdtemp()) / "page.jpg"
-    Image.fromarray(page.clip(0, 255).astype(np.uint8)).convert("RGB").save(file, quality=88)
+    Image.fromarray(shaded.clip(0, 255).astype(np.uint8)).convert("RGB").save(file, quality=88)
     return file
 
 
@@ -236,9 +244,9 @@ def _cold_start(model: Path | None) -> tuple[float, float]:
     file = Path(tempfile.mkdtemp()) / "one.png"
     single_of(mnist("test")[0][0], 100, np.random.default_rng(0)).save(file)
     code = (
-        "import sys, resource; from digitlab.reading.reader import Reader; "
+        "import sys; from digitlab.reading.reader import Reader; "
         "print(Reader(sys.argv[2] or None).read(sys.argv[1]).text); "
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+        "print([int(row.split()[1]) / 1024 for row in open('/proc/self/status') if row.startswith('VmHWM')][0])"
     )
     start = time.perf_counter()
     done = subprocess.run(

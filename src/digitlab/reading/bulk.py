@@ -19,23 +19,7 @@ from digitlab.errors import ReadingError
 from digitlab.reading.reader import Reader, Reading
 
 SUFFIXES = frozenset(
-    [
-        ".png",
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".webp",
-        ".tif",
-        ".tiff",
-        ".bmp",
-        ".gif",
-        ".ppm",
-        ".pgm",
-        ".pbm",
-        ".heic",
-        ".heif",
-        ".avif",
-    ]
+    f".{ending}" for ending in ["png", "jpg", "jpeg", "jpe", "webp", "tif", "tiff", "bmp", "gif", "ppm", "pgm", "pbm", "heic", "heif", "avif"]
 )
 # Starting a second process costs as much as reading this many pictures.
 WORTH_A_POOL = 8
@@ -107,8 +91,8 @@ def files_of(names: Iterable[str | Path]) -> list[Path]:
         names: files, folders (every picture in them, by its ending, not deeper) or patterns with `*`, `?`, `[`.
 
     Returns:
-        Files, in the order named, those of a folder or pattern sorted, each once. A name that is none of these stays, so
-        that reading it says what is wrong.
+        Files, in the order named, those of a folder or pattern sorted, each once. A name that is none of these stays,
+        so that reading it says what is wrong.
 
     Example:
         >>> files_of(["no-such.png"])
@@ -120,7 +104,8 @@ def files_of(names: Iterable[str | Path]) -> list[Path]:
         if path.is_dir():
             files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
         elif not path.exists() and glob.has_magic(str(name)):
-            files = sorted(Path(match) for match in glob.glob(str(name), recursive=True) if Path(match).is_file())
+            matches = glob.glob(str(name), recursive=True)  # noqa: PTH207  # Path.glob takes no absolute pattern
+            files = sorted(Path(match) for match in matches if Path(match).is_file())
             files = files or [path]
         else:
             files = [path]

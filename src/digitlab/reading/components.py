@@ -1,4 +1,4 @@
-"""From ink to blobs: what hangs together, cut at a share of its own darkness, specks dropped and broken strokes rejoined."""
+"""From ink to blobs: what hangs together, specks and scratches dropped, broken strokes rejoined."""
 
 from __future__ import annotations
 
@@ -54,6 +54,13 @@ class Blob:
     def area(self) -> int:
         """Number of its pixels."""
         return int(np.count_nonzero(self.mask))
+
+    @property
+    def pen(self) -> float:
+        """Roughly how wide its strokes are, pixels: area over half the outline's length."""
+        padded = np.pad(self.mask, 1)
+        edge = np.count_nonzero(padded[1:] != padded[:-1]) + np.count_nonzero(padded[:, 1:] != padded[:, :-1])
+        return 2 * self.area / max(edge, 1)
 
 
 def page_contrast(ink: np.ndarray, noise: float) -> float:
@@ -189,7 +196,24 @@ def drop_what_is_no_writing(blobs: list[Blob], shape: tuple[int, ...]) -> tuple[
         weights = [blob.height for blob in blobs]
         usual = float(np.average([blob.dark for blob in blobs], weights=weights))
         blobs = [blob for blob in blobs if blob.dark > 0.3 * usual]
+    if len(blobs) > 3:
+        pen = float(np.median([blob.pen for blob in blobs if blob.height > 0.5 * tall] or [0.0]))
+        # A crease or the edge of a sheet: paler than the writing and much finer.
+        blobs = [blob for blob in blobs if blob.dark > 0.6 * usual or blob.pen > 0.45 * pen]
+        blobs = [blob for blob in blobs if not _lies_along_border(blob, shape)]
     return blobs, tall
+
+
+def _lies_along_border(blob: Blob, shape: tuple[int, ...]) -> bool:
+    """A dark corner, a finger, the next sheet: most of one side coincides with the picture's own."""
+    height, width = shape
+    sides = [
+        blob.mask[:, 0].mean() if blob.left <= 1 else 0,
+        blob.mask[:, -1].mean() if blob.right >= width - 1 else 0,
+        blob.mask[0].mean() if blob.top <= 1 else 0,
+        blob.mask[-1].mean() if blob.bottom >= height - 1 else 0,
+    ]
+    return max(sides) > 0.6
 
 
 def _may_be_writing(blob: Blob, tall: float) -> bool:

@@ -63,8 +63,8 @@ def stages_picture(reading: Reading) -> Image.Image:
         reading: with its stages.
 
     Returns:
-        An RGB picture: grey with the pieces found, paper, ink, mask (rulings in blue), and below the glyphs as the network
-        saw them with what it read.
+        An RGB picture: grey with the pieces found, paper, ink, mask (rulings in blue), and below the glyphs as the
+        network saw them with what it read.
 
     Example:
         >>> stages_picture(Reading((), 0.0)).mode

@@ -167,7 +167,7 @@ def ink_inside(ink: np.ndarray, blob: Blob) -> np.ndarray:
     # Each stretch of the stroke is measured against the darkest ink near it, so the pale half of a pencil 8 stays.
     reach = max(3, max(blob.height, blob.width) // 6) | 1
     full = ndimage.uniform_filter(ndimage.maximum_filter(window, reach), reach)
-    return np.asarray(window / np.clip(full, 0.6 * blob.dark, 1.2 * blob.dark + 1e-3))
+    return np.asarray(window / np.clip(full, 0.45 * blob.dark, 1.2 * blob.dark + 1e-3))
 
 
 def _all_of(pieces: list[Blob]) -> Blob:

@@ -11,8 +11,8 @@ import numpy as np
 
 from digitlab.errors import ReadingError
 
-# Pictures a call: 512 keep the activations within the processor's cache and lose nothing to overhead.
-BATCH = 512
+# Pictures a call: 256 keep the activations within the processor's cache and lose nothing to overhead.
+BATCH = 256
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ BOX = 20
 SIDE = 28
 # MNIST puts the centre of mass on pixel 14 (measured: 13.99, 14.01), which is half a pixel right of the true centre.
 MIDDLE = FINE * 14 + (FINE - 1) / 2
-# MNIST's pens, measured by the same rule on the validation digits: 5 % are thinner than 1.55 pixels, 5 % wider than 3.65.
+# MNIST's pens, measured by the same rule on validation digits: 5 % are thinner than 1.55 pixels, 5 % wider than 3.65.
 THIN, THICK = 1.8, 3.4
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 BUNDLED = Path(__file__).parent / "bundled"
 # Where a model's file does not say: refuse what the network itself gives less than this.
 LEAST_CONFIDENCE = 0.4
+# Letters of a word stand closer than this share of their height.
+WORD_GAP = 0.8
 
 
 @dataclass(frozen=True)
@@ -214,7 +216,7 @@ class Reader:
             return []
         images = np.stack([glyph.image for glyph in glyphs])
         probabilities, likeness = self.predict(images), self.likeness(images)
-        return [
+        digits = [
             ReadDigit(
                 digit=int(row.argmax()),
                 confidence=float(row.max()),
@@ -227,6 +229,7 @@ class Reader:
             )
             for glyph, row, like in zip(glyphs, probabilities, likeness, strict=True)
         ]
+        return words_refused(digits) if self.reject else digits
 
     def _reason(self, image: np.ndarray, confidence: float, likeness: float) -> str:
         """Why this is no digit; "" if it is one."""
@@ -239,6 +242,42 @@ class Reader:
         if confidence < self.least_confidence:
             return f"too uncertain which digit ({confidence:.2f} of 1)"
         return ""
+
+
+def words_refused(digits: list[ReadDigit]) -> list[ReadDigit]:
+    """Refuse what stands within a word: an o or an l between letters is a fine 0 or 1 by itself.
+
+    Args:
+        digits: of one page, in reading order.
+
+    Returns:
+        The same, those of every closely written group of which at least half was refused marked as well.
+
+    Example:
+        >>> words_refused([])
+        []
+    """
+    result: list[ReadDigit] = []
+    group: list[ReadDigit] = []
+
+    def close() -> None:
+        refused = sum(digit.rejected for digit in group)
+        if len(group) > 2 and 2 * refused >= len(group):
+            result.extend(
+                digit if digit.rejected else replace(digit, rejected=True, reason="stands in a word") for digit in group
+            )
+        else:
+            result.extend(group)
+        group.clear()
+
+    for digit in digits:
+        if group:
+            tall = max(digit.box[3] - digit.box[1], group[-1].box[3] - group[-1].box[1])
+            if digit.line != group[-1].line or digit.box[0] - group[-1].box[2] > WORD_GAP * tall:
+                close()
+        group.append(digit)
+    close()
+    return result
 
 
 def _file_of(model: str | Path | None) -> Path:

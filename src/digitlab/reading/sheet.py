@@ -90,4 +90,4 @@ def _otsu(values: np.ndarray) -> float:
     sums = np.cumsum(counts * middle)
     with np.errstate(divide="ignore", invalid="ignore"):
         between = low * high * np.square(sums / low - (sums[-1] - sums) / high)
-    return float(edges[1 + int(np.nanargmax(between[:-1]))])
+    return float(edges[1 + int(np.argmax(np.nan_to_num(between[:-1])))])
