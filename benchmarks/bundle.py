@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx  # type: ignore[import-untyped]
+import onnx
 
 from digitlab.reading.model import OnnxModel, open_model, tempered
 from digitlab.reading.normalise import normalise

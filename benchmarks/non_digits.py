@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -45,7 +46,7 @@ def main() -> None:
     rng = np.random.default_rng(options.seed)
     train, valid = digits_of("train"), digits_of("validation")
     test = mnist("test")[0]
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for name, digits, number in (("train", train, options.each), ("val", valid, 2500), ("test", test, 2500)):
         good = positives(digits, number, rng)
         bad = negatives(digits, number, rng)
@@ -59,7 +60,7 @@ def main() -> None:
 def digits_of(split: str) -> np.ndarray:
     """Training digits without the validation ones, or those."""
     if split == "validation":
-        return mnist("validation")[0]
+        return np.asarray(mnist("validation")[0])
     import gzip
     from importlib import resources
 
@@ -81,13 +82,13 @@ def _repen(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     middle = np.array(large.shape) / 2
     large = ndimage.affine_transform(large, matrix, middle - matrix @ middle, order=1)
     blurred = ndimage.gaussian_filter(large, 1.5)
-    return np.clip((blurred - rng.uniform(0.2, 0.6)) * 4 + 0.5, 0, 1)
+    return np.asarray(np.clip((blurred - rng.uniform(0.2, 0.6)) * 4 + 0.5, 0, 1))
 
 
 def negatives(digits: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
     """Letters and signs, drawn marks, pairs of digits."""
     letters = alphabet()
-    out = []
+    out: list[np.ndarray] = []
     while len(out) < number:
         kind = rng.random()
         if kind < 0.62:
@@ -188,7 +189,7 @@ def _bent(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     strength = rng.uniform(0, 8)
     at = [grid + strength * s / (np.abs(s).max() + 1e-9) for grid, s in zip(np.indices(ink.shape), shift, strict=True)]
     bent = ndimage.gaussian_filter(ndimage.map_coordinates(ink, at, order=1), 1.2)
-    return np.clip((bent - rng.uniform(0.25, 0.55)) * 4 + 0.5, 0, 1)
+    return np.asarray(np.clip((bent - rng.uniform(0.25, 0.55)) * 4 + 0.5, 0, 1))
 
 
 if __name__ == "__main__":

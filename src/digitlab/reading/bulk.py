@@ -18,9 +18,8 @@ from typing import Any
 from digitlab.errors import ReadingError
 from digitlab.reading.reader import Reader, Reading
 
-SUFFIXES = frozenset(
-    f".{ending}" for ending in ["png", "jpg", "jpeg", "jpe", "webp", "tif", "tiff", "bmp", "gif", "ppm", "pgm", "pbm", "heic", "heif", "avif"]
-)
+ENDINGS = "png jpg jpeg jpe webp tif tiff bmp gif ppm pgm pbm heic heif avif"
+SUFFIXES = frozenset(f".{ending}" for ending in ENDINGS.split(" "))
 # Starting a second process costs as much as reading this many pictures.
 WORTH_A_POOL = 8
 # Files handed to each worker ahead of its turn: enough to keep it busy, few enough to bound the memory.

@@ -60,7 +60,7 @@ class Blob:
         """Roughly how wide its strokes are, pixels: area over half the outline's length."""
         padded = np.pad(self.mask, 1)
         edge = np.count_nonzero(padded[1:] != padded[:-1]) + np.count_nonzero(padded[:, 1:] != padded[:, :-1])
-        return 2 * self.area / max(edge, 1)
+        return 2 * self.area / max(int(edge), 1)
 
 
 def page_contrast(ink: np.ndarray, noise: float) -> float:

@@ -98,14 +98,31 @@ def paper_of(grey: np.ndarray) -> np.ndarray:
     from scipy import ndimage
 
     small = small_copy(grey, SMALL_SIDE)
-    # Wider than the fattest stroke (a quarter of the short side), or a thick pen would count as paper.
-    size = max(5, int(0.28 * min(small.shape)) | 1)
-    padded = np.pad(small, size, mode="edge")
-    filled = ndimage.grey_closing(padded, (size, size))[size:-size, size:-size]
+    # Wider than the fattest stroke (a quarter of the short side), or a thick pen would count as paper...
+    widest = max(5, int(0.28 * min(small.shape)) | 1)
+    filled = _filled(small, widest)
+    ink = 1 - small / np.maximum(filled, 16)
+    strong = ink > 0.5 * np.quantile(ink, 0.995)
+    # ...but no wider than it takes to fill what is really dark: a shadow just a little larger then stays paper.
+    for size in (5, 9, 15, 23, 35):
+        if 2 * size > widest:
+            break
+        finer = _filled(small, size)
+        if (finer - small)[strong].sum() > 0.92 * (filled - small)[strong].sum():
+            filled = _filled(small, 2 * size + 1)
+            break
     # A closing rides on the noise's crests; what most of the page lies below it by is that ride.
     filled = filled - np.quantile(filled - small, 0.3)
     filled = ndimage.gaussian_filter(filled, 1.0, mode="nearest")
     return resized(filled, grey.shape)
+
+
+def _filled(small: np.ndarray, size: int) -> np.ndarray:
+    """Fill in every dark thing narrower than `size` pixels; beyond the picture the paper goes on."""
+    from scipy import ndimage
+
+    padded = np.pad(small, size, mode="edge")
+    return np.asarray(ndimage.grey_closing(padded, (size, size))[size:-size, size:-size])
 
 
 def ink_of(grey: np.ndarray, paper: np.ndarray) -> np.ndarray:
