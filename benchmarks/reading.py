@@ -1,0 +1,273 @@
+"""How well, and how fast, pictures are read.
+
+    python benchmarks/reading.py DIR          # any folder with a labels.tsv: file, digits (lines by '/'), multi 0 or 1
+    python benchmarks/reading.py              # pages and digits made from MNIST's test images, non-digits, speed
+    python benchmarks/reading.py --only pages --split validation   # what choices are made on
+
+Accuracy of single digits: the whole text must be that digit (`--single` is not given to the reader). Pages: edit
+distance between the digits read and the true ones, `?` and line breaks left out, as a share of the true digits; and the
+same with each `?` counted as a digit too many.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from digitlab.reading.bulk import ReadOptions, read_files
+from digitlab.reading.reader import Reader
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+from pages import (  # type: ignore[import-not-found]
+    TEST_LETTERS,
+    mnist,
+    non_digits,
+    page_of,
+    single_of,
+)
+
+HEIGHTS = (10, 14, 20, 28, 40, 80, 150, 250, 400)
+
+
+def main() -> None:
+    """Print one line a score; with --json one object."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--split", choices=["test", "validation"], default="test")
+    parser.add_argument("--only", choices=["pages", "singles", "non-digits", "speed"])
+    parser.add_argument("--number", type=int, default=200, help="pages; single digits a height; non-digits")
+    parser.add_argument("--verbose", action="store_true", help="name what was misread")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    scores: dict[str, Any] = {}
+    if options.folder:
+        scores = score_folder(options.folder, options.model, options.verbose)
+    else:
+        with _pool(options) as pool:
+            for name, score in (("pages", score_pages), ("singles", score_singles), ("non-digits", score_non_digits)):
+                if options.only in (None, name):
+                    scores[name] = score(pool, options)
+        if options.only in (None, "speed"):
+            scores["speed"] = score_speed(options.model)
+    print(json.dumps(scores, indent=None if options.json else 2, ensure_ascii=False))
+
+
+def score_folder(folder: Path, model: Path | None, verbose: bool) -> dict[str, Any]:
+    """Read every picture that labels.tsv names."""
+    with (folder / "labels.tsv").open(newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    right = singles = refused = 0
+    distance = strict = length = lines = pages = 0
+    results = read_files([folder / row["file"] for row in rows], ReadOptions(model=model))
+    for row, result in zip(rows, results, strict=True):
+        text = result.reading.text if result.reading else ""
+        wanted = row["digits"].replace("/", "\n")
+        wrong = text != wanted
+        if row["multi"] == "0":
+            singles += 1
+            right += not wrong
+            refused += "?" in text
+        else:
+            pages += 1
+            digits, truth = (value.replace("\n", "") for value in (text, wanted))
+            distance += edit_distance(digits.replace("?", ""), truth)
+            strict += edit_distance(digits, truth)
+            length += len(truth)
+            lines += text.count("\n") == wanted.count("\n")
+        if verbose and wrong:
+            print(
+                f"{row['file']}: {row['digits']} read as {text.replace(chr(10), '/') or result.error}", file=sys.stderr
+            )
+    return {
+        "single_digits": singles,
+        "single_accuracy": _rounded(right, singles),
+        "single_with_refusals": refused,
+        "pages": pages,
+        "page_digits": length,
+        "page_edit_distance": _rounded(distance, length),
+        "page_edit_distance_counting_refusals": _rounded(strict, length),
+        "pages_with_right_line_count": lines,
+    }
+
+
+_here: dict[str, Any] = {}
+
+
+def _start(model: Path | None, split: str) -> None:
+    _here["reader"] = Reader(model, threads=1)
+    _here["digits"] = mnist(split)
+
+
+def _pool(options: argparse.Namespace) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(
+        os.cpu_count(), mp_context=get_context("spawn"), initializer=_start, initargs=(options.model, options.split)
+    )
+
+
+def _read_page(seed: int) -> tuple[str, str, int]:
+    page = page_of(*_here["digits"], seed)
+    return page.text, _here["reader"].read(page.image).text, seed
+
+
+def score_pages(pool: ProcessPoolExecutor, options: argparse.Namespace) -> dict[str, Any]:
+    """Generated pages of 1 to 40 digits."""
+    distance = strict = length = lines = whole = 0
+    for truth, text, seed in pool.map(_read_page, range(options.number), chunksize=4):
+        digits, wanted = (value.replace("\n", "") for value in (text, truth))
+        distance += edit_distance(digits.replace("?", ""), wanted)
+        strict += edit_distance(digits, wanted)
+        length += len(wanted)
+        lines += text.count("\n") == truth.count("\n")
+        whole += text == truth
+        if options.verbose and text != truth:
+            print(f"page {seed}: {truth.split()} read as {text.split()}", file=sys.stderr)
+    return {
+        "pages": options.number,
+        "digits": length,
+        "right": 1 - _rounded(distance, length),
+        "right_counting_refusals": 1 - _rounded(strict, length),
+        "right_number_of_lines": _rounded(lines, options.number),
+        "wholly_right_pages": _rounded(whole, options.number),
+    }
+
+
+def _read_single(task: tuple[int, int]) -> bool:
+    height, index = task
+    images, labels = _here["digits"]
+    rng = np.random.default_rng((height, index))
+    picked = int(rng.integers(len(images)))
+    return bool(_here["reader"].read(single_of(images[picked], height, rng)).text == str(labels[picked]))
+
+
+def score_singles(pool: ProcessPoolExecutor, options: argparse.Namespace) -> dict[str, Any]:
+    """One digit anywhere on a page, by its height in pixels."""
+    tasks = [(height, index) for height in HEIGHTS for index in range(5 * options.number)]
+    right = list(pool.map(_read_single, tasks, chunksize=50))
+    by_height = {
+        height: _rounded(sum(ok for (h, _), ok in zip(tasks, right, strict=True) if h == height), 5 * options.number)
+        for height in HEIGHTS
+    }
+    large = [ok for (height, _), ok in zip(tasks, right, strict=True) if height >= 20]
+    return {"each": 5 * options.number, "right_at_20_to_400": _rounded(sum(large), len(large)), "by_height": by_height}
+
+
+def _refused(task: tuple[str, Image.Image]) -> tuple[str, bool]:
+    reading = _here["reader"].read(task[1])
+    # A sign in several pieces is refused when no piece passes for a digit.
+    return task[0], all(digit.rejected for digit in reading.digits)
+
+
+def score_non_digits(pool: ProcessPoolExecutor, options: argparse.Namespace) -> dict[str, Any]:
+    """Letters, crosses, scribbles, smileys: the share marked `?`; and what that costs in real digits."""
+    made = non_digits("test", np.random.default_rng(7))
+    tasks = [next(made) for _ in range(5 * options.number)]
+    results = list(pool.map(_refused, tasks, chunksize=25))
+    names = [*TEST_LETTERS, "cross", "scribble", "smiley"]
+    reader = Reader(options.model)
+    images, labels = mnist("test")
+    probabilities, likeness = reader.predict(images), reader.likeness(images)
+    refused = (likeness < reader.gate_threshold) | (probabilities.max(1) < reader.least_confidence)
+    right = probabilities.argmax(1) == labels
+    shares = {name: [r for n, r in results if n == name] for name in names}
+    return {
+        "number": len(results),
+        "refused": _rounded(sum(r for _, r in results), len(results)),
+        "by_kind": {name: _rounded(sum(part), len(part)) for name, part in shares.items() if part},
+        "test_digits_refused": _rounded(int(refused.sum()), len(images)),
+        "test_accuracy": _rounded(int(right.sum()), len(images)),
+        "test_accuracy_of_the_accepted": _rounded(int((right & ~refused).sum()), int((~refused).sum())),
+    }
+
+
+def score_speed(model: Path | None) -> dict[str, Any]:
+    """Cold start, glyphs a second, a 12-megapixel page: medians of five."""
+    reader = Reader(model)
+    images = mnist("test")[0]
+    rates = []
+    for _ in range(5):
+        start = time.perf_counter()
+        reader.predict(images)
+        rates.append(len(images) / (time.perf_counter() - start))
+    page = large_page()
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        reader.read(page)
+        seconds.append(time.perf_counter() - start)
+    colds = [_cold_start(model) for _ in range(5)]
+    return {
+        "glyphs_per_second": round(statistics.median(rates)),
+        "twelve_megapixel_seconds": round(statistics.median(seconds), 3),
+        "cold_start_seconds": round(statistics.median(cold[0] for cold in colds), 3),
+        "cold_start_megabytes": round(statistics.median(cold[1] for cold in colds)),
+        "cores": os.cpu_count(),
+    }
+
+
+def large_page() -> Path:
+    """A 4000 x 3000 JPEG of 60 digits on shaded, grainy paper, in a temporary file."""
+    import tempfile
+
+    images, _ = mnist("test")
+    rng = np.random.default_rng(0)
+    page = np.full((3000, 4000), 225.0, np.float32)
+    for row in range(6):
+        for column in range(10):
+            digit = Image.fromarray(images[rng.integers(len(images))]).resize((250, 250), Image.Resampling.BICUBIC)
+            page[200 + 450 * row : 450 + 450 * row, 150 + 370 * column : 400 + 370 * column] -= (
+                np.asarray(digit, np.float32) * 0.75
+            )
+    shaded = page * np.linspace(1, 0.7, 4000, dtype=np.float32) + rng.normal(0, 4, page.shape)
+    file = Path(tempfile.mkdtemp()) / "page.jpg"
+    Image.fromarray(shaded.clip(0, 255).astype(np.uint8)).convert("RGB").save(file, quality=88)
+    return file
+
+
+def _cold_start(model: Path | None) -> tuple[float, float]:
+    """Seconds and megabytes of a fresh process that reads one small picture."""
+    import tempfile
+
+    file = Path(tempfile.mkdtemp()) / "one.png"
+    single_of(mnist("test")[0][0], 100, np.random.default_rng(0)).save(file)
+    code = (
+        "import sys; from digitlab.reading.reader import Reader; "
+        "print(Reader(sys.argv[2] or None).read(sys.argv[1]).text); "
+        "print([int(row.split()[1]) / 1024 for row in open('/proc/self/status') if row.startswith('VmHWM')][0])"
+    )
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(file), str(model or "")], capture_output=True, text=True, check=True
+    )
+    return time.perf_counter() - start, float(done.stdout.split()[-1])
+
+
+def edit_distance(read: str, truth: str) -> int:
+    """Levenshtein: insertions, deletions and substitutions."""
+    row = list(range(len(truth) + 1))
+    for i, got in enumerate(read, 1):
+        before, row[0] = row[0], i
+        for j, wanted in enumerate(truth, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (got != wanted))
+    return row[-1]
+
+
+def _rounded(part: float, whole: float) -> float:
+    return round(part / whole, 4) if whole else 0.0
+
+
+if __name__ == "__main__":
+    main()

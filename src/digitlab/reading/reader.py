@@ -1,0 +1,301 @@
+"""Reader: a picture in, its digits out, each with a calibrated confidence and the right to say "not a digit"."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from digitlab.errors import ReadingError
+from digitlab.reading.glyphs import Glyph, Stages, find_glyphs
+from digitlab.reading.model import open_model, tempered
+from digitlab.reading.picture import open_pages
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+BUNDLED = Path(__file__).parent / "bundled"
+# Where a model's file does not say: refuse what the network itself gives less than this.
+LEAST_CONFIDENCE = 0.4
+# Letters of a word stand closer than this share of their height.
+WORD_GAP = 0.8
+
+
+@dataclass(frozen=True)
+class ReadDigit:
+    """One digit as read.
+
+    Attributes:
+        digit: 0..9, the best guess, also where it was rejected.
+        confidence: calibrated probability that the guess is right, 0..1.
+        box: left, top, right, bottom in the picture's own pixels, after EXIF rotation.
+        rejected: True where this is taken for no digit; `text` shows `?`.
+        reason: why it was rejected, "" where it was not.
+        glyph: (28, 28) uint8, what the network saw.
+        line: the number of its line in the reading, from 0.
+        page: the number of its page, from 0; more than one only in a TIFF.
+    """
+
+    digit: int
+    confidence: float
+    box: tuple[int, int, int, int]
+    rejected: bool
+    reason: str
+    glyph: np.ndarray
+    line: int
+    page: int = 0
+
+    @property
+    def character(self) -> str:
+        """The digit, or `?`."""
+        return "?" if self.rejected else str(self.digit)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Turn into what `digitlab read --json` prints for a digit."""
+        return {
+            "digit": self.digit,
+            "confidence": round(self.confidence, 4),
+            "box": list(self.box),
+            "rejected": self.rejected,
+            **({"reason": self.reason} if self.rejected else {}),
+        }
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What stands in a picture.
+
+    Attributes:
+        digits: in reading order.
+        seconds: how long it took.
+        stages: what each step made of each page, to see why something was misread.
+        file: the picture's name, "" for one from memory.
+    """
+
+    digits: tuple[ReadDigit, ...]
+    seconds: float
+    stages: tuple[Stages, ...] = ()
+    file: str = ""
+
+    @property
+    def lines(self) -> list[str]:
+        """The text, line by line; `?` for what is no digit."""
+        lines: dict[int, str] = {}
+        for digit in self.digits:
+            lines[digit.line] = lines.get(digit.line, "") + digit.character
+        return list(lines.values())
+
+    @property
+    def text(self) -> str:
+        """The lines, joined by newlines; "" for an empty page."""
+        return "\n".join(self.lines)
+
+    @property
+    def confidence(self) -> float:
+        """The least confidence of any digit that was not rejected; 0 where there is none."""
+        return min((digit.confidence for digit in self.digits if not digit.rejected), default=0.0)
+
+    def without_stages(self) -> Reading:
+        """Drop the stages: they hold five pictures a page."""
+        return replace(self, stages=())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Turn into what `digitlab read --json` prints for a picture."""
+        return {
+            "file": self.file,
+            "text": self.text,
+            "lines": self.lines,
+            "digits": [digit.as_dict() for digit in self.digits],
+            "seconds": round(self.seconds, 4),
+        }
+
+
+class Reader:
+    """Reads pictures with a trained network; owns the opened model.
+
+    Args:
+        model: None for the network that comes with the package, an .onnx file, or a finished run's folder.
+        threads: processor threads for the network; None for one a core.
+        reject: False to name a digit for everything that is found.
+
+    Raises:
+        ReadingError: no such model, or not one for 28 x 28 pictures and ten classes.
+
+    Example:
+        >>> import numpy as np
+        >>> page = np.full((120, 200), 255, np.uint8)
+        >>> page[20:90, 95:103] = 0
+        >>> Reader().read(page).text
+        '1'
+    """
+
+    def __init__(self, model: str | Path | None = None, *, threads: int | None = None, reject: bool = True) -> None:
+        self.model = open_model(_file_of(model), threads=threads)
+        classes = self.model.session.get_outputs()[0].shape[-1]
+        if classes != 10:
+            raise ReadingError(f"{self.model.path}: tells {classes} classes apart, expected the ten digits.")
+        self.temperature = self.model.number("temperature", 1.0)
+        self.least_confidence = self.model.number("least_confidence", LEAST_CONFIDENCE)
+        self.gate = open_model(BUNDLED / "gate.onnx", threads=threads)
+        self.gate_threshold = self.gate.number("threshold", 0.5)
+        self.reject = reject
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Feed ready 28 x 28 pictures through the network.
+
+        Args:
+            images: (n, 28, 28) uint8, bright ink on 0, MNIST's geometry.
+
+        Returns:
+            (n, 10) float32, calibrated probabilities; rows sum to 1.
+
+        Raises:
+            ReadingError: another shape or dtype.
+
+        Example:
+            >>> Reader().predict(np.zeros((3, 28, 28), np.uint8)).shape
+            (3, 10)
+        """
+        return tempered(self.model.probabilities(_checked(images)), self.temperature)
+
+    def likeness(self, images: np.ndarray) -> np.ndarray:
+        """Say how much pictures look like any digit at all, whichever.
+
+        Args:
+            images: (n, 28, 28) uint8, bright ink on 0, MNIST's geometry.
+
+        Returns:
+            (n,) float32, 0..1; below `gate_threshold` a picture is rejected.
+
+        Raises:
+            ReadingError: another shape or dtype.
+
+        Example:
+            >>> Reader().likeness(np.zeros((3, 28, 28), np.uint8)).shape
+            (3,)
+        """
+        return self.gate.probabilities(_checked(images))[:, 0]
+
+    def read(self, source: str | Path | np.ndarray | Image.Image, *, single: bool = False) -> Reading:
+        """Read every digit of a picture.
+
+        Args:
+            source: a file Pillow can open, a Pillow image, or an array (h, w[, 3 or 4]) of uint8.
+            single: the whole picture is one digit, however many pieces it is in.
+
+        Returns:
+            The digits in reading order; none on an empty page.
+
+        Raises:
+            ReadingError: not a picture, damaged, or too large.
+
+        Example:
+            >>> Reader().read(np.full((100, 100), 255, np.uint8)).text
+            ''
+        """
+        start = time.perf_counter()
+        digits: list[ReadDigit] = []
+        stages: list[Stages] = []
+        for number, picture in enumerate(open_pages(source)):
+            glyphs, seen = find_glyphs(picture, single=single, judge=self._judge)
+            first_line = digits[-1].line + 1 if digits else 0
+            digits += self._named(glyphs, first_line, number)
+            stages.append(seen)
+        name = str(source) if isinstance(source, str | Path) else ""
+        return Reading(tuple(digits), time.perf_counter() - start, tuple(stages), name)
+
+    def _judge(self, images: np.ndarray) -> np.ndarray:
+        """How good a digit each picture is: recognised for sure, and like a digit at all."""
+        return np.asarray(self.predict(images).max(1) * self.likeness(images))
+
+    def _named(self, glyphs: list[Glyph], first_line: int, page: int) -> list[ReadDigit]:
+        if not glyphs:
+            return []
+        images = np.stack([glyph.image for glyph in glyphs])
+        probabilities, likeness = self.predict(images), self.likeness(images)
+        digits = [
+            ReadDigit(
+                digit=int(row.argmax()),
+                confidence=float(row.max()),
+                box=glyph.box,
+                rejected=bool(reason := self._reason(glyph.image, float(row.max()), float(like))),
+                reason=reason,
+                glyph=glyph.image,
+                line=first_line + glyph.line,
+                page=page,
+            )
+            for glyph, row, like in zip(glyphs, probabilities, likeness, strict=True)
+        ]
+        return words_refused(digits) if self.reject else digits
+
+    def _reason(self, image: np.ndarray, confidence: float, likeness: float) -> str:
+        """Why this is no digit; "" if it is one."""
+        if not self.reject:
+            return ""
+        if not image.any():
+            return "blank"
+        if likeness < self.gate_threshold:
+            return f"looks like no digit ({likeness:.2f} of 1)"
+        if confidence < self.least_confidence:
+            return f"too uncertain which digit ({confidence:.2f} of 1)"
+        return ""
+
+
+def words_refused(digits: list[ReadDigit]) -> list[ReadDigit]:
+    """Refuse what stands within a word: an o or an l between letters is a fine 0 or 1 by itself.
+
+    Args:
+        digits: of one page, in reading order.
+
+    Returns:
+        The same, those of every closely written group of which at least half was refused marked as well.
+
+    Example:
+        >>> words_refused([])
+        []
+    """
+    result: list[ReadDigit] = []
+    group: list[ReadDigit] = []
+
+    def close() -> None:
+        refused = sum(digit.rejected for digit in group)
+        if len(group) > 2 and 2 * refused >= len(group):
+            result.extend(
+                digit if digit.rejected else replace(digit, rejected=True, reason="stands in a word") for digit in group
+            )
+        else:
+            result.extend(group)
+        group.clear()
+
+    for digit in digits:
+        if group:
+            tall = max(digit.box[3] - digit.box[1], group[-1].box[3] - group[-1].box[1])
+            if digit.line != group[-1].line or digit.box[0] - group[-1].box[2] > WORD_GAP * tall:
+                close()
+        group.append(digit)
+    close()
+    return result
+
+
+def _file_of(model: str | Path | None) -> Path:
+    if model is None:
+        return BUNDLED / "digits.onnx"
+    path = Path(model)
+    if path.is_dir():
+        if not (path / "model.onnx").is_file():
+            raise ReadingError(f"{path}: no model.onnx in it. Is the run finished? `digitlab train --resume` ends it.")
+        return path / "model.onnx"
+    return path
+
+
+def _checked(images: np.ndarray) -> np.ndarray:
+    images = np.asarray(images)
+    if images.ndim != 3 or images.shape[1:] != (28, 28) or images.dtype != np.uint8:
+        raise ReadingError(
+            f"pictures of shape {images.shape}, {images.dtype}; expected (n, 28, 28) uint8, bright ink on 0. "
+            "For a photo use read()."
+        )
+    return images

@@ -1,0 +1,176 @@
+"""Find ruled lines, squares and table frames, and take them out from under the writing."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+# A ruled line is at least this many digit heights long; the bar of a 7 or the foot of a 2 never is.
+MIN_LENGTH = 1.7
+# ... and is a fiftieth of the page thick or less.
+SLENDER = 50
+# To be believed, some line must reach along this share of the page; then shorter ones go as well.
+LEAST = 0.4
+# A worn or faint line may have gaps; a row of digits is never this dense.
+DENSE = 0.75
+MAX_ANGLE = 12.0
+
+
+def remove_rulings(mask: np.ndarray, strong: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Erase long thin straight lines, sparing the strokes that cross them.
+
+    The mask is sheared until the lines run along rows, so a page photographed aslant costs no interpolation. A line's
+    pixel goes only where the ink is no thicker than the line itself: a stroke standing on it is thicker.
+
+    Args:
+        mask: (h, w) bool, everything darker than the paper.
+        strong: (h, w) bool, what is as dark as the page's writing: pale rulings are out of it already, so it tells how
+            tall the writing is.
+
+    Returns:
+        The mask without rulings, and the rulings taken out; both (h, w) bool.
+
+    Example:
+        >>> page = np.zeros((120, 400), bool)
+        >>> page[60:62] = True               # a ruled line
+        >>> page[30:75, 200:205] = True      # a 1 that crosses it
+        >>> clean, lines = remove_rulings(page, page)
+        >>> bool(clean[60, 10]), bool(clean[60, 202])
+        (False, True)
+    """
+    height, width = mask.shape
+    none = np.zeros_like(mask)
+    dark_along, dark_upright = _Rows(strong), _Rows(strong.T)
+    stems = dark_upright.lines(max(24, int(LEAST * height))).T
+    # One upright line may well be a 1 or the stem of a 7; two and more are squares or a table, if rows agree.
+    writing = strong & ~dark_along.lines(max(24, int(LEAST * width))) & ~(stems if _pieces(stems) >= 2 else none)
+    tall = _digit_height(writing)
+    # What is left over must be writing that the lines are long against; else the "lines" were strokes of a digit.
+    need = max(16, int(MIN_LENGTH * tall))
+    along = _Rows(mask)
+    if tall == 0 or not along.lines(max(need, int(LEAST * width))).any():
+        return mask, none
+    upright = _Rows(mask.T)
+    rulings = along.lines(need)
+    # Upright lines are looked for only on squared paper and in tables: a lone 1 is an upright line too.
+    if upright.lines(max(need, int(LEAST * height))).any():
+        rulings = rulings | upright.lines(need).T
+    return mask & ~rulings, rulings
+
+
+class _Rows:
+    """A mask sheared so that its lines run along rows; owns the sheared copy, so that several lengths can be tried."""
+
+    def __init__(self, mask: np.ndarray) -> None:
+        self.shape = mask.shape
+        self.possible = _widest(mask) >= 24
+        if not self.possible:
+            return
+        shifts = np.round(np.arange(mask.shape[1]) * np.tan(np.radians(_angle_of_lines(mask)))).astype(int)
+        self.shifts = shifts - shifts.min()
+        self.flat = _shear(mask, self.shifts)
+
+    @cached_property
+    def thickness(self) -> np.ndarray:
+        """How long the vertical run is that each pixel lies on."""
+        return _run_lengths(self.flat)
+
+    def lines(self, least: int) -> np.ndarray:
+        """Line pixels on runs of at least `least` pixels, strokes that cross them spared; unsheared (h, w) bool."""
+        if not self.possible or least > self.shape[1]:
+            return np.zeros(self.shape, bool)
+        runs = _long_runs(self.flat, least)
+        if not runs.any():
+            return np.zeros(self.shape, bool)
+        usual = np.median(self.thickness[runs])
+        if usual > self.shape[1] / SLENDER + 1:
+            return np.zeros(self.shape, bool)
+        return _unshear(runs & (self.thickness <= 1.5 * usual + 1), self.shifts, self.shape[0])
+
+
+def _pieces(lines: np.ndarray) -> int:
+    """How many separate lines; cuts made by the writing do not count twice."""
+    columns = np.asarray(lines.any(axis=0))
+    step = max(3, lines.shape[1] // 40)
+    parts = [columns[i : i + step].any() for i in range(0, len(columns), step)]
+    return int(np.sum(np.diff(np.array([0, *parts], int)) == 1))
+
+
+def _widest(mask: np.ndarray) -> int:
+    """Cheap refusal: a line, aslant or not, makes one component at least that wide."""
+    from scipy import ndimage
+
+    labels, _ = ndimage.label(mask, np.ones((3, 3)))
+    return max((box[1].stop - box[1].start for box in ndimage.find_objects(labels)), default=0)
+
+
+def _angle_of_lines(mask: np.ndarray) -> float:
+    """The shear, in degrees, under which the rows' sums are most uneven."""
+    step = max(1, int(max(mask.shape) / 500))
+    height, width = mask.shape[0] // step * step, mask.shape[1] // step * step
+    small = mask[:height, :width].reshape(height // step, step, width // step, step).mean((1, 3), dtype=np.float32)
+    rows, columns = np.nonzero(small)
+    weights = small[rows, columns]
+
+    def unevenness(angle: float) -> float:
+        at = rows + 0.5 - columns * np.tan(np.radians(angle))
+        sums = np.bincount((at - at.min()).astype(int), weights)
+        return float(np.square(sums).sum())
+
+    if len(rows) == 0:
+        return 0.0
+    best = max(np.arange(-MAX_ANGLE, MAX_ANGLE + 0.1, 0.5), key=unevenness)
+    return float(max(np.arange(best - 0.5, best + 0.51, 0.1), key=unevenness))
+
+
+def _shear(mask: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+    """Move column x up by shifts[x]; the result is taller by the largest shift."""
+    height, width = mask.shape
+    tall = np.zeros((height + int(shifts.max()), width), bool)
+    rows, columns = np.nonzero(mask)
+    tall[rows + int(shifts.max()) - shifts[columns], columns] = True
+    return tall
+
+
+def _unshear(tall: np.ndarray, shifts: np.ndarray, height: int) -> np.ndarray:
+    rows, columns = np.nonzero(tall)
+    mask = np.zeros((height, tall.shape[1]), bool)
+    mask[rows - int(shifts.max()) + shifts[columns], columns] = True
+    return mask
+
+
+def _long_runs(flat: np.ndarray, least: int) -> np.ndarray:
+    """Pixels on a horizontal stretch of `least` pixels that is nearly all ink, a wobble of one pixel forgiven."""
+    from scipy import ndimage
+
+    wobble = 1 + flat.shape[1] // 1000
+    thick = ndimage.maximum_filter1d(flat.astype(np.uint8), 2 * wobble + 1, axis=0)
+    density = ndimage.uniform_filter1d(thick.astype(np.float32), least, axis=1, mode="constant")
+    full = ndimage.maximum_filter1d((density >= DENSE).astype(np.uint8), least, axis=1)
+    return np.asarray((full > 0) & flat)
+
+
+def _run_lengths(flat: np.ndarray) -> np.ndarray:
+    """How long the vertical run is that each pixel lies on."""
+    height = flat.shape[0]
+    index = np.arange(height, dtype=np.int32)[:, None]
+    last_off = np.maximum.accumulate(np.where(flat, -1, index), axis=0)
+    next_off = np.minimum.accumulate(np.where(flat, height, index)[::-1], axis=0)[::-1]
+    return np.asarray((next_off - last_off - 1) * flat)
+
+
+def _digit_height(clean: np.ndarray) -> int:
+    """The height of the larger components that are not lines themselves."""
+    from scipy import ndimage
+
+    labels, count = ndimage.label(clean, np.ones((3, 3)))
+    if count == 0:
+        return 0
+    areas = np.bincount(labels.ravel())[1:]
+    heights = np.array([box[0].stop - box[0].start for box in ndimage.find_objects(labels)])
+    # Crumbs of a worn line must not vote; of the rest, half of all height lies in components at least this tall.
+    if areas.max() < 12:
+        return 0
+    heights = np.sort(heights[areas >= 0.1 * np.percentile(areas[areas >= 12], 90)])
+    return int(heights[np.searchsorted(np.cumsum(heights), heights.sum() / 2)])

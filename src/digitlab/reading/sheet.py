@@ -1,0 +1,93 @@
+"""A sheet photographed on a darker table: where does it lie?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+# A sheet is at least this share of the picture, and this much of a quadrilateral's usual share of its own box.
+MIN_AREA, MIN_FILL = 0.2, 0.8
+
+
+def sheet_on_table(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Find the one light sheet that lies on a dark ground, if that is what the picture shows.
+
+    Without this the table would count as the paper, the sheet as one great light blot. A digit of chalk must not pass
+    for a sheet: a sheet is large, nearly fills its own box, leaves a dark rim on all sides and carries dark marks.
+
+    Args:
+        grey: (h, w) float32, 0..255.
+
+    Returns:
+        (h, w) bool, the sheet less its rim; and (h, w) float32, the picture with the table painted over in the colour
+        of the nearest paper. None where there is no such sheet.
+
+    Example:
+        >>> photo = np.full((120, 120), 40, np.float32); photo[20:100, 20:100] = 210
+        >>> photo[40:60, 50:54] = 30; photo[70:90, 60:64] = 30
+        >>> sheet, painted = sheet_on_table(photo)
+        >>> bool(sheet[60, 60]), bool(sheet[5, 5]), int(painted[5, 5])
+        (True, False, 210)
+        >>> sheet_on_table(255 - photo) is None
+        True
+    """
+    from scipy import ndimage
+
+    from digitlab.reading.paper import resized, small_copy
+
+    small = small_copy(grey, 128)
+    # Writing and rulings on the sheet are filled, so that it is one piece.
+    filled = ndimage.grey_closing(np.pad(small, 8, mode="edge"), (7, 7))[8:-8, 8:-8]
+    level = _otsu(filled)
+    light = filled > level
+    if not light.any() or light.all():
+        return None
+    # The sheet's own shaded corner is still nearer to the sheet than to the table.
+    low, high = np.median(filled[~light]), np.median(filled[light])
+    light = filled > min(level, low + 0.4 * (high - low))
+    if not 0.15 < light.mean() < 0.9:
+        return None
+    dark_part, light_part = filled[~light], filled[light]
+    step = float(np.median(light_part) - np.median(dark_part))
+    if step < 50 or np.percentile(dark_part, 90) > np.percentile(light_part, 10):
+        return None
+    labels, _ = ndimage.label(light)
+    sizes = np.bincount(labels.ravel())[1:]
+    one = labels == int(np.argmax(sizes)) + 1
+    rows, columns = np.nonzero(one.any(1))[0], np.nonzero(one.any(0))[0]
+    height, width = rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
+    whole = ndimage.binary_fill_holes(one)
+    if whole.mean() < MIN_AREA or whole.sum() < MIN_FILL * height * width or one.sum() < 0.95 * whole.sum():
+        return None
+    rim = np.concatenate([light[0], light[-1], light[:, 0], light[:, -1]])
+    if rim.mean() > 0.25 or min(height / light.shape[0], width / light.shape[1]) < 0.35:
+        return None
+    inner = ndimage.binary_erosion(whole, iterations=2, border_value=1)
+    outer = ~ndimage.binary_dilation(whole, iterations=2)
+    # A sheet ends at once; a lamp's cone fades.
+    edge = ndimage.binary_dilation(inner) & ~inner
+    inside = ndimage.minimum_filter(np.where(outer, filled, 999), 9)[edge]
+    if np.median(filled[ndimage.binary_dilation(edge, iterations=1) & inner]) - np.median(inside) < 0.6 * step:
+        return None
+    marks = (filled - small)[inner]
+    if np.mean(marks > 0.15 * step) < 0.005:
+        return None
+    sheet = resized(inner.astype(np.float32), grey.shape) > 0.5
+    deep = ndimage.binary_erosion(inner, border_value=1)
+    nearest = ndimage.distance_transform_edt(~deep, return_distances=False, return_indices=True)
+    paint = resized(np.ascontiguousarray(filled[tuple(nearest)]), grey.shape)
+    return sheet, np.where(sheet, grey, paint)
+
+
+def _otsu(values: np.ndarray) -> float:
+    """The level that parts the values into the two most different groups.
+
+    Reference: N. Otsu, A threshold selection method from gray-level histograms (1979).
+    """
+    counts, edges = np.histogram(values, 64)
+    middle = (edges[:-1] + edges[1:]) / 2
+    low = np.cumsum(counts)
+    high = low[-1] - low
+    sums = np.cumsum(counts * middle)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = low * high * np.square(sums / low - (sums[-1] - sums) / high)
+    return float(edges[1 + int(np.argmax(np.nan_to_num(between[:-1])))])
