@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from digitlab.errors import DataError, DigitlabError, ReadingError, RecipeError, RunError
     from digitlab.judging import Evaluation
     from digitlab.learning import RECIPES, Recipe, recipe
+    from digitlab.reading.reader import Reader, Reading
     from digitlab.runs import Run, list_runs, open_run
     from digitlab.workflow import compare, evaluate, report, resume, train
 
@@ -28,6 +29,7 @@ _HOMES = {
     "digitlab.errors": ("DataError", "DigitlabError", "ReadingError", "RecipeError", "RunError"),
     "digitlab.judging": ("Evaluation",),
     "digitlab.learning": ("RECIPES", "Recipe", "recipe"),
+    "digitlab.reading.reader": ("Reader", "Reading"),
     "digitlab.runs": ("Run", "list_runs", "open_run"),
     "digitlab.workflow": ("compare", "evaluate", "report", "resume", "train"),
 }
@@ -39,6 +41,8 @@ __all__ = [
     "Dataset",
     "DigitlabError",
     "Evaluation",
+    "Reader",
+    "Reading",
     "ReadingError",
     "Recipe",
     "RecipeError",
