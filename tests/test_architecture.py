@@ -25,6 +25,7 @@ BELOW: dict[str, set[str]] = {
 }
 BELOW["export"] = {*BELOW} - {"drawing"}
 BELOW["workflow"] = {*BELOW}
+BELOW["groups"] = {*BELOW}
 BELOW["cli"] = {*BELOW}
 
 

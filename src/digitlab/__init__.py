@@ -18,20 +18,22 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from digitlab.data import Dataset, Split, load
     from digitlab.errors import DataError, DigitlabError, ReadingError, RecipeError, RunError
+    from digitlab.groups import Group, compare, open_group, train_group
     from digitlab.judging import Evaluation
     from digitlab.learning import RECIPES, Recipe, recipe
     from digitlab.reading.reader import Reader, Reading
     from digitlab.runs import Run, list_runs, open_run
-    from digitlab.workflow import compare, evaluate, report, resume, train
+    from digitlab.workflow import evaluate, report, resume, train
 
 _HOMES = {
     "digitlab.data": ("Dataset", "Split", "load"),
     "digitlab.errors": ("DataError", "DigitlabError", "ReadingError", "RecipeError", "RunError"),
+    "digitlab.groups": ("Group", "compare", "open_group", "train_group"),
     "digitlab.judging": ("Evaluation",),
     "digitlab.learning": ("RECIPES", "Recipe", "recipe"),
     "digitlab.reading.reader": ("Reader", "Reading"),
     "digitlab.runs": ("Run", "list_runs", "open_run"),
-    "digitlab.workflow": ("compare", "evaluate", "report", "resume", "train"),
+    "digitlab.workflow": ("evaluate", "report", "resume", "train"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -41,6 +43,7 @@ __all__ = [
     "Dataset",
     "DigitlabError",
     "Evaluation",
+    "Group",
     "Reader",
     "Reading",
     "ReadingError",
@@ -53,11 +56,13 @@ __all__ = [
     "evaluate",
     "list_runs",
     "load",
+    "open_group",
     "open_run",
     "recipe",
     "report",
     "resume",
     "train",
+    "train_group",
 ]
 
 

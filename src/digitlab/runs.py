@@ -187,7 +187,13 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def check_name(folder: Path, name: str | None) -> None:
+def check_name(name: str) -> None:
+    """Raise a RunError unless this can be the name of a run's folder."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise RunError(f"run name {name!r}: expected letters, digits, '.', '_' and '-', at most 100, as in my-run.2")
+
+
+def check_free(folder: Path, name: str | None) -> None:
     """Raise a RunError unless a new run could have this name; None, for a name made up, always can.
 
     Raises:
@@ -195,8 +201,7 @@ def check_name(folder: Path, name: str | None) -> None:
     """
     if name is None:
         return
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
-        raise RunError(f"run name {name!r}: expected letters, digits, '.', '_' and '-', at most 100, as in my-run.2")
+    check_name(name)
     path = folder / name
     if path.exists():
         raise RunError(f"{path}: already there. Choose another --name, or go on with: digitlab train --resume {path}")
@@ -208,7 +213,7 @@ def create_run(folder: Path, name: str | None, info: Mapping[str, Any]) -> Run:
     Raises:
         RunError: the name is taken or cannot be a folder's name, or the folder cannot be made.
     """
-    check_name(folder, name)
+    check_free(folder, name)
     now = datetime.datetime.now(datetime.UTC).astimezone()
     base = name or f"{info['recipe']['name']}-{now:%Y%m%d-%H%M%S}"
     for attempt in range(1, 1000):
@@ -217,7 +222,7 @@ def create_run(folder: Path, name: str | None, info: Mapping[str, Any]) -> Run:
             folder.mkdir(parents=True, exist_ok=True)
             path.mkdir()
         except FileExistsError:
-            check_name(folder, name)
+            check_free(folder, name)
             continue
         except OSError as error:
             raise RunError(f"{path}: could not be made ({error.strerror}). Choose another --runs folder") from error

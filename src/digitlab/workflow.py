@@ -24,7 +24,7 @@ from digitlab.machine import machine, versions
 
 if TYPE_CHECKING:
     from digitlab.drawing import Drawer
-    from digitlab.judging import Comparison, Evaluation
+    from digitlab.judging import Evaluation
     from digitlab.judging.figures import FigureContent
     from digitlab.judging.report import ReportContent
     from digitlab.learning.engine import Progress
@@ -77,6 +77,7 @@ def train(
     engine: str = "auto",
     folder: str | Path | None = None,
     name: str | None = None,
+    group: str | None = None,
     watcher: Watcher | None = None,
     stopwatch: Stopwatch | None = None,
     **changes: Any,
@@ -92,6 +93,7 @@ def train(
         engine: "auto", "compiled" or "fit".
         folder: Where runs live; else `DIGITLAB_RUNS`, else ``runs``.
         name: The run's name; else made from recipe and time.
+        group: The group of seeds it belongs to; see `digitlab.groups`.
         watcher: Told how far it is.
         stopwatch: One that is running already, so that the run's seconds count from there.
         **changes: Fields of the recipe, as in ``epochs=3``.
@@ -116,7 +118,7 @@ def train(
     settings = _own_recipe(make_recipe(recipe, **changes), model)
     check_engine(engine)
     own = _own_model(settings.network)
-    runs.check_name(runs.runs_folder(folder), name)
+    runs.check_free(runs.runs_folder(folder), name)
     _stage(watcher, stopwatch, "data")
     dataset = data if isinstance(data, Dataset) else load(data, validation=validation)
     with Drawer() as drawer:
@@ -128,6 +130,7 @@ def train(
             {
                 "recipe": settings.to_dict(),
                 "seed": settings.seed,
+                "group": group,
                 "engine": engine,
                 "data": _describe(dataset, data),
                 "own_model": own,
@@ -478,25 +481,6 @@ def evaluate(
         dataset.test.labels,
         validation=validation if len(validation[1]) else None,
         doubtful=dataset.doubtful,
-    )
-
-
-def compare(first: str | Path, second: str | Path, *, folder: str | Path | None = None) -> Comparison:
-    """How much two runs differ on the same test images, and whether that is more than chance.
-
-    Raises:
-        RunError: no such run, not finished, or judged on different test images.
-    """
-    from digitlab.judging.compare import compare_runs
-
-    a, b = runs.open_run(first, folder), runs.open_run(second, folder)
-    if a.info["data"]["test_sha256"] != b.info["data"]["test_sha256"]:
-        raise RunError(f"{a.path} and {b.path}: judged on different test images, so they cannot be compared")
-    return compare_runs(
-        a.predictions["test_labels"],
-        a.predictions["test_probabilities"],
-        b.predictions["test_probabilities"],
-        names=(a.name, b.name),
     )
 
 

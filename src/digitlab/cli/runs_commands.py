@@ -131,33 +131,33 @@ def _after(value: float | None) -> str:
 
 
 def compare(
-    first: Annotated[str, typer.Argument(help="A run: its path, name, or latest.")],
-    second: Annotated[str, typer.Argument(help="Another run.")],
+    first: Annotated[str, typer.Argument(help="A run (its path, name, or latest) or a group.")],
+    second: Annotated[str, typer.Argument(help="Another run or group.")],
     folder: _Runs = None,
     as_json: _Json = False,
 ) -> None:
-    """Say by how much two runs differ, and whether that is more than chance."""
-    from digitlab import workflow
+    """Say by how much two runs, or groups of seeds, differ, and whether that is more than chance."""
+    from digitlab import groups
+    from digitlab.judging.compare import Comparison
 
-    comparison = workflow.compare(first, second, folder=folder)
+    found = groups.compare(first, second, folder=folder)
     if not as_json:
-        print(comparison.words)
+        print(found.words)
         return
-    only = dict(zip(comparison.names, comparison.counts, strict=True))
-    print(
-        json.dumps(
-            {
-                "runs": list(comparison.names),
-                "images": comparison.samples,
-                "accuracies": list(comparison.accuracies),
-                "difference_points": comparison.difference,
-                "difference_interval": list(comparison.difference_interval),
-                "read_right_by_one_only": only,
-                "mcnemar_p": comparison.p_value,
-                "words": comparison.words,
-            }
-        )
-    )
+    facts: dict[str, Any] = {
+        "names": list(found.names),
+        "difference_points": found.difference,
+        "difference_interval": found.difference_interval,
+        "p_value": found.p_value,
+        "words": found.words,
+    }
+    if isinstance(found, Comparison):
+        only = dict(zip(found.names, found.counts, strict=True))
+        facts |= {"accuracies": list(found.accuracies), "images": found.samples, "read_right_by_one_only": only}
+    else:
+        facts |= {"accuracies": [one.mean for one in found.spreads], "seeds": [one.n for one in found.spreads]}
+        facts["general_interval"] = found.general_interval
+    print(json.dumps(facts))
 
 
 def evaluate(

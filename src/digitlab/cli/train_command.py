@@ -17,6 +17,7 @@ from digitlab.learning.recipe import FIELDS, RECIPES
 from digitlab.learning.recipe import recipe as make_recipe
 
 if TYPE_CHECKING:
+    from digitlab.learning import Recipe
     from digitlab.runs import Run
 
 EXAMPLES = (
@@ -45,6 +46,7 @@ def _train(
     runs: Annotated[
         Path | None, typer.Option(help="Folder of the runs. (default: $DIGITLAB_RUNS or ./runs)", show_default=False)
     ] = None,
+    seeds: Annotated[int, typer.Option(help="Train this many seeds, from --seed on, as a group.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show the traceback of an error.")] = False,
@@ -62,6 +64,9 @@ def _train(
     except RecipeError as error:
         fail(re.sub(r"^(\w+): ", lambda m: f"--{m[1].replace('_', '-')}: ", str(error)), 2)
 
+    if seeds != 1:
+        _train_group(settings, seeds, data, validation, model, engine, name, runs, as_json, quiet)
+        return
     from digitlab import cli, workflow
     from digitlab.cli.progress import Lines, Quiet
 
@@ -88,6 +93,74 @@ def _train(
         if isinstance(watcher, Lines):
             watcher.close()
     print(json.dumps(summary(run)) if as_json else closing_words(run))
+
+
+def _train_group(
+    settings: Recipe,
+    seeds: int,
+    data: str | None,
+    validation: int | None,
+    model: str | None,
+    engine: str,
+    name: str | None,
+    folder: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Several seeds, one after another: the first compiles, the others find its programs."""
+    from digitlab import groups
+    from digitlab.cli.progress import Lines, Quiet
+
+    watchers: list[Quiet] = []
+
+    def watcher() -> Quiet:
+        watchers.append(Quiet() if quiet else Lines())
+        return watchers[-1]
+
+    try:
+        group = groups.train_group(
+            settings,
+            seeds,
+            name=name,
+            folder=folder,
+            watcher=watcher,
+            data=data,
+            validation=5000 if validation is None else validation,
+            model=model,
+            engine=engine,
+        )
+    except KeyboardInterrupt:
+        run = getattr(watchers[-1], "run", None) if watchers else None
+        called = run.info["group"] if run else name
+        fail(f"stopped. Go on by the same command with --name {called}: finished seeds stay", 130)
+    finally:
+        for one in watchers:
+            if isinstance(one, Lines):
+                one.close()
+    found = group.spread
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    "group": group.name,
+                    "recipe": settings.name,
+                    "seeds": [run.info["seed"] for run in group.runs],
+                    "test_accuracies": group.accuracies.tolist(),
+                    "mean": found.mean,
+                    "std": found.std,
+                    "interval": found.interval,
+                    "runs": [str(run.path) for run in group.runs],
+                }
+            )
+        )
+        return
+    low, high = found.interval or (found.mean, found.mean)
+    print(
+        f"{group.name}: {100 * found.mean:.2f} ± {100 * (found.std or 0):.2f} % right on the test images, mean and "
+        f"standard deviation of {found.n} seeds (95 % interval of the mean {100 * low:.2f} to {100 * high:.2f} %)"
+    )
+    for run, accuracy in zip(group.runs, group.accuracies, strict=True):
+        print(f"seed {run.info['seed']}  {100 * accuracy:.2f} %  {run.path}")
 
 
 def _units(text: str) -> tuple[int, ...]:
