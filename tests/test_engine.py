@@ -15,6 +15,11 @@ from digitlab.learning.state import TrainState, load, to_bytes
 
 DROPOUT_AND_NORM = recipe("mlp", hidden=(32, 16), dropout=0.3, batch_norm=True, epochs=2, batch_size=50)
 SMOOTHED = recipe("mlp-onehot", hidden=(24,), label_smoothing=0.1, epochs=2, batch_size=64, optimizer="adamw")
+AVERAGED = recipe("mlp", hidden=(16,), average=0.9, optimizer="adamw", epochs=2, batch_size=50, elastic=0.5, rotate=9.0)
+EVERYTHING = recipe(
+    "mlp", loss="categorical_crossentropy", label_smoothing=0.1, optimizer="adamw", dropout=0.2, average=0.9, epochs=4,
+    batch_size=48, thickness=0.3, elastic=0.5, shear=0.1,
+)  # fmt: skip
 RECIPES = [
     pytest.param(recipe("mlp", epochs=2, batch_size=32), id="mlp"),
     pytest.param(recipe("linear-sigmoid", epochs=2, batch_size=100), id="sigmoid"),
@@ -78,18 +83,64 @@ def test_compiled_engine_equals_plain_keras_fit(settings: Recipe, small: Dataset
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=2e-5)
 
 
-@pytest.mark.parametrize("settings", [RECIPES[0], RECIPES[2], RECIPES[3]])
+@pytest.mark.parametrize("settings", [RECIPES[0], RECIPES[2], RECIPES[3], AVERAGED])
 def test_fit_engine_gives_the_same_history(settings: Recipe, small: Dataset) -> None:
-    histories, weights = [], []
+    histories, weights, kept = [], [], []
     for name in ("compiled", "fit"):
-        state = train(build(settings), settings, *pictures(small), engine=name)
+        model = build(settings)
+        state = train(model, settings, *pictures(small), engine=name)
+        kept.append(model.get_weights())
         histories.append(state.history)
         weights.append(state.weights)
     assert list(histories[0]) == list(histories[1])
     for name in ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"):
         np.testing.assert_allclose(histories[0][name], histories[1][name], rtol=2e-4, atol=1e-6, err_msg=name)
-    for ours, theirs in zip(*weights, strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=2e-5)
+    for ours, theirs in [*zip(*weights, strict=True), *zip(*kept, strict=True)]:
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=5e-5)
+
+
+def test_averaged_weights_are_the_mean_over_the_steps(small: Dataset) -> None:
+    """One step an epoch, so that each state holds the weights after a step: the mean computed here in NumPy."""
+    settings = recipe("linear", epochs=5, batch_size=2000, average=0.7)
+    model, seen = build(settings), []
+    train(model, settings, *pictures(small), on_epoch=lambda state: seen.append(state.weights[0]))
+    mean = seen[0]
+    for weights in seen[1:]:
+        mean = 0.7 * mean + 0.3 * weights
+    np.testing.assert_allclose(model.get_weights()[0], mean, rtol=1e-5, atol=1e-7)
+    assert np.abs(mean - seen[-1]).max() > 1e-4
+
+
+def test_validation_judges_the_averaged_weights(small: Dataset) -> None:
+    settings = recipe(AVERAGED, epochs=1)
+    training, validation = pictures(small)
+    for name in ("compiled", "fit"):
+        model = build(settings)
+        state = train(model, settings, training, validation, engine=name)
+        right = (predict(model, validation.images).argmax(1) == validation.labels).mean()
+        assert state.history["val_accuracy"][-1] == pytest.approx(right)
+
+
+def test_convolutions_with_everything_resume_bit_equal(small: Dataset) -> None:
+    import keras
+    from keras import layers
+
+    some = Pictures(small.train.images[:120], small.train.labels[:120])
+    states: list[TrainState] = []
+
+    def make() -> keras.Model:
+        return keras.Sequential([
+            layers.Input((28, 28)), layers.Rescaling(1 / 255), layers.Reshape((28, 28, 1)), layers.Conv2D(4, 3, 2),
+            layers.BatchNormalization(), layers.ReLU(), layers.MaxPooling2D(), layers.Flatten(), layers.Dropout(0.2),
+            layers.Dense(10, "softmax"),
+        ])  # fmt: skip
+
+    models = [build(EVERYTHING, maker=make), build(EVERYTHING, maker=make)]
+    whole = train(models[0], EVERYTHING, some, some, on_epoch=states.append)
+    resumed = train(models[1], EVERYTHING, some, some, resume=states[1])
+    assert bits(whole) == bits(resumed)
+    assert without_seconds(whole) == without_seconds(resumed)
+    assert [w.tobytes() for w in models[0].get_weights()] == [w.tobytes() for w in models[1].get_weights()]
 
 
 @pytest.mark.parametrize("name", ["compiled", "fit"])

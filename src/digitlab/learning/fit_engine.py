@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from digitlab.learning.backend import import_keras
 from digitlab.learning import augment
+from digitlab.learning.backend import import_keras
 from digitlab.learning.engine import Pictures, averaged, make_loss, make_optimizer, order, restore, steps_per_epoch
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.state import TrainState

@@ -14,10 +14,20 @@ from digitlab.learning.backend import import_keras
 
 # Layers that treat every picture by itself, so that a batch may be computed in parts with the same result.
 _PICTURE_BY_PICTURE = (
-    "Activation Add AveragePooling2D Concatenate Conv2D Dense DepthwiseConv2D Dropout Flatten GlobalAveragePooling2D "
-    "GlobalMaxPooling2D InputLayer LeakyReLU MaxPooling2D Multiply Permute ReLU Rescaling Reshape SeparableConv2D Softmax "
-    "SpatialDropout2D ZeroPadding2D"
-).split()
+    *(
+        "Activation",
+        "Add",
+        "AveragePooling2D",
+        "Concatenate",
+        "Conv2D",
+        "Dense",
+        "DepthwiseConv2D",
+        "Dropout",
+        "Flatten",
+    ),
+    *("GlobalAveragePooling2D", "GlobalMaxPooling2D", "InputLayer", "LeakyReLU", "MaxPooling2D", "Multiply", "Permute"),
+    *("ReLU", "Rescaling", "Reshape", "SeparableConv2D", "Softmax", "SpatialDropout2D", "ZeroPadding2D"),
+)
 
 # Below this many inputs to a row of windows the products are too thin, and the whole window is laid out instead.
 _ROW_INPUTS = 64

@@ -110,7 +110,7 @@ def cnn(recipe: Recipe, classes: int) -> Any:
 
 
 def tiny(recipe: Recipe, classes: int) -> Any:
-    """Five small 3 x 3 convolutions, 9,986 parameters with batch normalisation.
+    """Five small 3 x 3 convolutions, 9,074 parameters with batch normalisation.
 
     Args:
         recipe: Uses activation, batch_norm, dropout, output.
@@ -146,7 +146,7 @@ def fast(recipe: Recipe, classes: int) -> Any:
 
     Example:
         >>> fast(Recipe(network="fast", batch_norm=True), classes=10).count_params()
-        21378
+        23266
     """
     layers = import_keras().layers
     return import_keras().Sequential(
@@ -170,7 +170,7 @@ def deep(recipe: Recipe, classes: int) -> Any:
 
     Example:
         >>> deep(Recipe(network="deep", batch_norm=True), classes=10).count_params()
-        298858
+        292906
     """
     layers = import_keras().layers
     return import_keras().Sequential(
