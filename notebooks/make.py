@@ -27,10 +27,10 @@ class Cell(NamedTuple):
 
 
 def read_cells(text: str) -> list[Cell]:
-    """Cut a percent-format script into its cells; the header before the first one is left out.
+    r"""Cut a percent-format script into its cells; the header before the first one is left out.
 
     Example:
-        >>> read_cells("# ---\\n# %% [markdown]\\n# # Title\\n\\n# %%\\n1 + 1\\n")
+        >>> read_cells("# ---\n# %% [markdown]\n# # Title\n\n# %%\n1 + 1\n")
         [Cell(kind='markdown', source='# Title'), Cell(kind='code', source='1 + 1')]
     """
     cells = []
