@@ -1,0 +1,103 @@
+"""The tour and the example script run, and the notebook people open is the one that is tested."""
+
+from __future__ import annotations
+
+import doctest
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import doc_pages
+
+ROOT = pages.ROOT
+NOTEBOOKS = ROOT / "notebooks"
+
+
+def make() -> Any:
+    spec = importlib.util.spec_from_file_location("notebooks_make", NOTEBOOKS / "make.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def notebook() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((NOTEBOOKS / "tour.ipynb").read_text("utf-8"))
+    return loaded
+
+
+def run(*arguments: str, cwd: Path, **environment: str) -> str:
+    inherited = {k: v for k, v in os.environ.items() if k not in ("DIGITLAB_RUNS", "KERAS_BACKEND")}
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**inherited, "MPLBACKEND": "agg", **environment},
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_notebook_and_script_are_the_same() -> None:
+    source = make().read_cells((NOTEBOOKS / "tour.py").read_text("utf-8"))
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in notebook()["cells"]]
+    assert cells == [tuple(cell) for cell in source], "run: uv run --group notebook notebooks/make.py"
+
+
+def test_cells_are_cut_as_documented() -> None:
+    tried = doctest.testmod(make())
+    assert tried.attempted and not tried.failed
+
+
+def test_notebook_is_executed_small_and_clean() -> None:
+    content = (NOTEBOOKS / "tour.ipynb").read_bytes()
+    assert len(content) < 1.5e6
+    code = [cell for cell in notebook()["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    outputs = [output for cell in code for output in cell["outputs"]]
+    assert not [output for output in outputs if output["output_type"] == "error" or output.get("name") == "stderr"]
+    pictures = [output for output in outputs if "image/png" in output.get("data", ())]
+    assert len(pictures) >= 12, "the pictures are missing"
+
+
+def test_every_step_says_what_to_notice_and_has_an_exercise() -> None:
+    text = "\n".join(cell.source for cell in make().read_cells((NOTEBOOKS / "tour.py").read_text("utf-8")))
+    steps = [step for step in text.split("\n## ")[1:] if step[0].isdigit()]
+    assert len(steps) == 15
+    for step in steps:
+        assert "**What to notice.**" in step, step.partition("\n")[0]
+        assert "**Exercise.**" in step, step.partition("\n")[0]
+
+
+def test_notebook_runs(tmp_path: Path) -> None:
+    """Every code cell in order in one namespace, with what each claims of its results."""
+    cells = [c.source for c in make().read_cells((NOTEBOOKS / "tour.py").read_text("utf-8")) if c.kind == "code"]
+    # The claims that the text makes; a learner who reads them must see them.
+    claims = """
+assert before.max() < 0.5 and 0.96 < result.accuracy < 0.99
+assert run.evaluation.accuracy > result.accuracy
+assert cnn.evaluation.accuracy > dense.evaluation.accuracy and cnn.info["parameters"] < dense.info["parameters"]
+assert augmented.evaluation.accuracy > dense.evaluation.accuracy and accuracy_when_moved(dense)[3] < 0.5
+assert tries["dropout"].history["loss"][-1] > tries["plain"].history["loss"][-1]
+assert judged.temperature > 1 and judged.calibrated_calibration_error < judged.calibration_error
+assert [int(answer.argmax()) == 7 for answer in answers] == [False, False, False, True]
+"""
+    (tmp_path / "tour.py").write_text("\n\n".join([*cells, claims]), "utf-8")
+    printed = run("tour.py", cwd=tmp_path)
+    assert printed.count("same answers: True") == 2
+    assert len(list((tmp_path / "runs").iterdir())) == 7
+
+
+def test_example_runs(tmp_path: Path) -> None:
+    script = ROOT / "examples" / "mnist_classification.py"
+    assert len(script.read_text("utf-8").splitlines()) <= 60
+    printed = run(str(script), "--epochs", "1", "--folder", "out", cwd=tmp_path)
+    assert "the first test picture is a 7" in printed
+    left = {file.name for file in (tmp_path / "out").iterdir()}
+    assert left == {"samples.png", "curves.png", "confusion.png", "predictions.png", "mistakes.png", "model.keras"}
