@@ -6,7 +6,9 @@ import contextlib
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,7 @@ from digitlab.machine import machine, versions
 if TYPE_CHECKING:
     from digitlab.drawing import Drawer
     from digitlab.judging import Comparison, Evaluation
+    from digitlab.judging.corruptions import Robustness
     from digitlab.judging.figures import FigureContent
     from digitlab.judging.report import ReportContent
     from digitlab.learning.engine import Progress
@@ -338,6 +341,7 @@ def _content(run: runs.Run, dataset: Dataset, first_weights: np.ndarray | None) 
         seed=info["seed"],
         parameters=info["parameters"],
         recipe_changes=_changes(info["recipe"]),
+        corruptions=robustness.accuracies if (robustness := run.robustness) else None,
     )
 
 
@@ -407,16 +411,7 @@ def evaluate(
 
     run = runs.open_run(reference, folder)
     kept = run.predictions
-    if data is None:
-        dataset = _dataset_of(run, None)
-    else:
-        dataset = data if isinstance(data, Dataset) else load(data, validation=0)
-    classes = kept["test_probabilities"].shape[1]
-    if len(dataset.class_names) > classes:
-        raise DataError(
-            f"{dataset.source or dataset.name}: has {len(dataset.class_names)} classes, the model of {run.path} knows "
-            f"{classes}. Give data of the same classes"
-        )
+    dataset = _judged_data(run, data)
     validation = (kept["validation_probabilities"], kept["validation_labels"])
     return judge(
         predict(run.model, dataset.test.images),
@@ -424,6 +419,72 @@ def evaluate(
         validation=validation if len(validation[1]) else None,
         doubtful=dataset.doubtful,
     )
+
+
+def corrupted(
+    reference: str | Path,
+    *,
+    data: str | Path | Dataset | None = None,
+    folder: str | Path | None = None,
+    kinds: Sequence[str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Robustness:
+    """Judge a run's model on its test pictures made worse in many ways; the run keeps it, for its report.
+
+    Worker threads make the pictures, one a core, while the model reads those already made.
+
+    Args:
+        reference: The run's path or name, or ``latest``.
+        data: Other data than the run's own; then nothing is kept.
+        folder: Where runs live.
+        kinds: Names in `digitlab.judging.corruptions.CORRUPTIONS`; all of them if absent, fewer are not kept.
+        progress: Told how many of how many sets of pictures are judged.
+
+    Returns:
+        ``.accuracies``: kind -> accuracy by rising strength; ``.mean``; ``.untouched``.
+
+    Raises:
+        RunError: no such run, or it has no model yet.
+        DataError: the data cannot be read, has no test pictures or more classes than the model; or no such kind.
+    """
+    from digitlab.judging.corruptions import CORRUPTIONS, Robustness, corrupt
+    from digitlab.learning.engine import predictor
+
+    chosen = list(CORRUPTIONS if kinds is None else kinds)
+    unknown = [kind for kind in chosen if kind not in CORRUPTIONS]
+    if unknown or not chosen:
+        raise DataError(f"no corruption {unknown[0] if unknown else ''!r}, expected some of {', '.join(CORRUPTIONS)}")
+    run = runs.open_run(reference, folder)
+    test = _judged_data(run, data).test
+    if not len(test):
+        raise DataError(f"{data or run.path}: no test pictures. Give data that has some")
+    read = predictor(run.model)
+
+    def accuracy(images: np.ndarray) -> float:
+        return float((read(images).argmax(axis=1) == test.labels).mean())
+
+    untouched = accuracy(test.images)
+    jobs = [(kind, strength + 1) for kind in chosen for strength in range(len(CORRUPTIONS[kind].strengths))]
+    accuracies: dict[str, list[float]] = {kind: [] for kind in chosen}
+    workers = int(machine()["cores"])
+    with ThreadPoolExecutor(workers) as pool:
+        # Only a few sets ahead: all 95 at once would be 750 MB.
+        waiting = deque(pool.submit(corrupt, test.images, *job) for job in jobs[: workers + 1])
+        try:
+            for done, (kind, _) in enumerate(jobs, 1):
+                images = waiting.popleft().result()
+                if done + workers < len(jobs):
+                    waiting.append(pool.submit(corrupt, test.images, *jobs[done + workers]))
+                accuracies[kind].append(accuracy(images))
+                if progress:
+                    progress(done, len(jobs))
+        finally:
+            for future in waiting:
+                future.cancel()
+    robustness = Robustness(untouched, accuracies, len(test))
+    if data is None and kinds is None:
+        runs.write_json(run.path / "corruptions.json", {"format": runs.FORMAT, "test": robustness.to_dict()})
+    return robustness
 
 
 def compare(first: str | Path, second: str | Path, *, folder: str | Path | None = None) -> Comparison:
@@ -443,6 +504,20 @@ def compare(first: str | Path, second: str | Path, *, folder: str | Path | None 
         b.predictions["test_probabilities"],
         names=(a.name, b.name),
     )
+
+
+def _judged_data(run: runs.Run, data: str | Path | Dataset | None) -> Dataset:
+    """The data to judge a run's model on: its own, or other data of no more classes than it knows."""
+    if data is None:
+        return _dataset_of(run, None)
+    dataset = data if isinstance(data, Dataset) else load(data, validation=0)
+    classes = run.predictions["test_probabilities"].shape[1]
+    if len(dataset.class_names) > classes:
+        raise DataError(
+            f"{dataset.source or dataset.name}: has {len(dataset.class_names)} classes, the model of {run.path} knows "
+            f"{classes}. Give data of the same classes"
+        )
+    return dataset
 
 
 def _dataset_of(run: runs.Run, data: Dataset | None) -> Dataset:

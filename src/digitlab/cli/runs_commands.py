@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from digitlab.judging import Evaluation
+    from digitlab.judging.corruptions import Robustness
     from digitlab.runs import Run
 
 _Runs = Annotated[
@@ -163,6 +164,10 @@ def compare(
 def evaluate(
     run: Annotated[str, typer.Argument(help="A run: its path, name, or latest.")],
     data: Annotated[str | None, typer.Option(help="Other data than the run's own.")] = None,
+    corrupted: Annotated[
+        bool,
+        typer.Option("--corrupted", help="On the images made worse: noise, blur, fog, shift…; for the report too."),
+    ] = False,
     folder: _Runs = None,
     as_json: _Json = False,
 ) -> None:
@@ -173,11 +178,34 @@ def evaluate(
     from digitlab import workflow
     from digitlab.runs import open_run
 
+    if corrupted:
+        from digitlab.cli.progress import counting
+
+        with counting("sets of images judged") as progress:
+            robustness = workflow.corrupted(run, data=data, folder=folder, progress=progress)
+        if as_json:
+            print(json.dumps(robustness.to_dict()))
+        else:
+            _print_robustness(robustness)
+        return
     evaluation = workflow.evaluate(run, data=data, folder=folder)
     if as_json:
         print(json.dumps(evaluation.to_dict()))
     else:
         _print_evaluation(evaluation, open_run(run, folder).info["data"]["classes"])
+
+
+def _print_robustness(robustness: Robustness) -> None:
+    width = max(map(len, robustness.accuracies))
+    most = max(map(len, robustness.accuracies.values()))
+    print(f"{'accuracy, %':<{width}}" + "".join(f"{f'strength {i + 1}':>12}" for i in range(most)) + "    mean")
+    for kind, values in robustness.accuracies.items():
+        cells = "".join(f"{100 * value:12.2f}" for value in values).ljust(12 * most)
+        print(f"{kind:<{width}}{cells}  {100 * sum(values) / len(values):6.2f}")
+    print(
+        f"\nmean over all kinds {100 * robustness.mean:.2f} %, untouched {100 * robustness.untouched:.2f} %, "
+        f"{robustness.samples:,} images each"
+    )
 
 
 def report(
