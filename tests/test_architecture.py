@@ -24,6 +24,7 @@ BELOW: dict[str, set[str]] = {
     "drawing": {"errors", "files", "data", "learning", "judging", "reading", "machine", "runs"},
 }
 BELOW["workflow"] = {*BELOW, "drawing"}
+BELOW["dashboard"] = {*BELOW} - {"workflow"}
 BELOW["export"] = {*BELOW}
 BELOW["cli"] = {*BELOW}
 

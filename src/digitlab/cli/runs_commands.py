@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from digitlab.cli.errors import fail
+
 if TYPE_CHECKING:
     from digitlab.judging import Evaluation
     from digitlab.judging.corruptions import Robustness
@@ -22,10 +24,20 @@ _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def runs(
     run: Annotated[str | None, typer.Argument(help="Show one run: its path, name, or latest.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write all runs side by side as a page: table, curves, differences.")
+    ] = None,
     folder: _Runs = None,
     as_json: _Json = False,
 ) -> None:
     """List the runs, or show one."""
+    if html is not None:
+        if run is not None or as_json:
+            fail("--html writes a page of all runs, so it takes neither a run nor --json", 2)
+        from digitlab.dashboard import write_dashboard
+
+        print(write_dashboard(html, folder=folder))
+        return
     from digitlab.runs import list_runs, open_run, runs_folder
 
     if run is not None:
