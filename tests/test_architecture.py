@@ -24,8 +24,11 @@ BELOW: dict[str, set[str]] = {
     "drawing": {"errors", "files", "data", "learning", "judging", "reading", "machine", "runs"},
 }
 BELOW["export"] = {*BELOW} - {"drawing"}
-BELOW["workflow"] = {*BELOW}
-BELOW["groups"] = {*BELOW}
+BELOW["contents"] = {*BELOW} - {"drawing"}
+BELOW["revisit"] = {*BELOW} - {"drawing"}
+BELOW["workflow"] = {*BELOW} - {"revisit"}
+BELOW["groups"] = {*BELOW} - {"revisit"}
+BELOW["dashboard"] = {*BELOW} - {"workflow", "revisit"}
 BELOW["cli"] = {*BELOW}
 
 

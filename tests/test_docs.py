@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import doc_pages
 import pytest
 
 from digitlab.data import Dataset

@@ -11,8 +11,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import doc_pages
-
 ROOT = pages.ROOT
 NOTEBOOKS = ROOT / "notebooks"
 

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from digitlab.judging import Evaluation
     from digitlab.learning import RECIPES, Recipe, recipe
     from digitlab.reading.reader import Reader, Reading
+    from digitlab.revisit import evaluate, report
     from digitlab.runs import Run, list_runs, open_run
-    from digitlab.workflow import evaluate, report, resume, train
+    from digitlab.workflow import resume, train
 
 _HOMES = {
     "digitlab.data": ("Dataset", "Split", "load"),
@@ -33,7 +34,8 @@ _HOMES = {
     "digitlab.learning": ("RECIPES", "Recipe", "recipe"),
     "digitlab.reading.reader": ("Reader", "Reading"),
     "digitlab.runs": ("Run", "list_runs", "open_run"),
-    "digitlab.workflow": ("evaluate", "report", "resume", "train"),
+    "digitlab.revisit": ("evaluate", "report"),
+    "digitlab.workflow": ("resume", "train"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

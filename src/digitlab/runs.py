@@ -26,6 +26,7 @@ from digitlab.learning.recipe import Recipe
 if TYPE_CHECKING:
     import numpy as np
 
+    from digitlab.judging.corruptions import Robustness
     from digitlab.judging.metrics import Evaluation
     from digitlab.learning.state import TrainState
 
@@ -113,6 +114,21 @@ class Run:
                 return {name: arrays[name] for name in arrays.files}
         except Exception as error:  # numpy and zipfile have a dozen ways to say "damaged"
             raise RunError(f"{file}: damaged ({error}); train the run anew") from error
+
+    @property
+    def robustness(self) -> Robustness | None:
+        """What `digitlab evaluate --corrupted` found, from `corruptions.json`; None before it was asked."""
+        from digitlab.judging.corruptions import Robustness
+
+        file = self.path / "corruptions.json"
+        if not file.is_file():
+            return None
+        try:
+            return Robustness.from_dict(json.loads(file.read_text("utf-8"))["test"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(
+                f"{file}: damaged ({error}); `digitlab evaluate {self.path} --corrupted` mends it"
+            ) from error
 
     @functools.cached_property
     def model(self) -> Any:

@@ -5,27 +5,31 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from digitlab import runs
+from digitlab.contents import (
+    dataset_of,
+    describe_layers,
+    figure_content,
+    first_weights,
+    onnx_metadata,
+    report_content,
+    write_report,
+)
 from digitlab.data import Dataset, load
-from digitlab.errors import DataError, ExportError, RecipeError, RunError
-from digitlab.export import FORMATS, export_model
+from digitlab.errors import ExportError, RecipeError, RunError
+from digitlab.export import export_model
 from digitlab.files import write_atomically
-from digitlab.learning.recipe import RECIPES, Recipe
+from digitlab.learning.recipe import Recipe
 from digitlab.learning.recipe import recipe as make_recipe
 from digitlab.machine import machine, versions
 
 if TYPE_CHECKING:
     from digitlab.drawing import Drawer
-    from digitlab.judging import Evaluation
-    from digitlab.judging.figures import FigureContent
     from digitlab.judging.report import ReportContent
     from digitlab.learning.engine import Progress
     from digitlab.learning.state import TrainState
@@ -135,7 +139,7 @@ def train(
                 "data": _describe(dataset, data),
                 "own_model": own,
                 "parameters": int(built.count_params()),
-                "layers": _layers(built),
+                "layers": describe_layers(built),
                 "versions": versions(),
                 "machine": machine(),
             },
@@ -178,7 +182,7 @@ def resume(
         if info["state"] == "finished":
             raise RunError(f"{run.path}: finished already. Look at it with: digitlab runs {run.path}")
         _stage(watcher, stopwatch, "data")
-        dataset = _dataset_of(run, data)
+        dataset = dataset_of(run, data)
         if info["own_model"] != _own_model(info["recipe"]["network"]):
             raise RunError(f"{run.path}: {info['recipe']['network']} changed since it began. Restore it, or train anew")
         state = run.checkpoint()
@@ -213,8 +217,8 @@ def _carry_out(
         _train(run, model, dataset, state, watcher)
         content = _judge(run, dataset, model, watcher, stopwatch)
         _stage(watcher, stopwatch, "draw")
-        drawer.draw(run.path / "figures", _figure_content(dataset, content))
-        _write_report(run, content)
+        drawer.draw(run.path / "figures", figure_content(dataset, content))
+        write_report(run, content)
         drawer.wait()
         # Last of all: a run that says "finished" has everything.
         run.update(state="finished", seconds=stopwatch.seconds())
@@ -273,60 +277,11 @@ def _judge(run: runs.Run, dataset: Dataset, model: Any, watcher: Watcher, stopwa
     runs.write_arrays(run.path / "predictions.npz", arrays)
     runs.write_json(run.path / "metrics.json", {"format": runs.FORMAT, "test": evaluation.to_dict()})
     try:
-        export_model(model, run.path / "model.onnx", dataset.test.images[:200], _metadata(run, evaluation))
+        export_model(model, run.path / "model.onnx", dataset.test.images[:200], onnx_metadata(run, evaluation))
     except ExportError as error:  # a user's own layers; the run is whole without it
         run.update(onnx=str(error))
     run.update(seconds=stopwatch.seconds())
-    return _content(run, dataset, _first_weights(model))
-
-
-def _metadata(run: runs.Run, evaluation: Evaluation) -> dict[str, str]:
-    """What the ONNX file says of itself; `temperature` is what the Reader calibrates with."""
-    info = run.info
-    return {
-        "labels": " ".join(info["data"]["classes"]),
-        "input": "uint8 (n, 28, 28), 0..255, ink bright on 0",
-        "recipe": json.dumps(info["recipe"]),
-        "seed": str(info["seed"]),
-        "data_sha256": info["data"]["sha256"],
-        "test_accuracy": f"{evaluation.accuracy:.6g}",
-        "temperature": f"{evaluation.temperature or 1.0:.6g}",
-        "digitlab": info["versions"]["digitlab"],
-    }
-
-
-def export(
-    reference: str | Path,
-    kind: str = "onnx",
-    *,
-    output: str | Path | None = None,
-    data: Dataset | None = None,
-    folder: str | Path | None = None,
-) -> Path:
-    """Write a run's model for other programs, checked against the model on real pictures first.
-
-    Args:
-        reference: The run.
-        kind: "onnx", "keras" or "h5".
-        output: The file; else ``model.KIND`` in the run's folder.
-        data: The Dataset, if the run was given one as an object.
-        folder: Where runs live.
-
-    Returns:
-        The file's path.
-
-    Raises:
-        RunError: no such run, or not finished.
-        ExportError: an unknown format, a layer that cannot be written, or answers that differ.
-    """
-    if kind not in FORMATS:
-        raise ExportError(f"format: got {kind!r}, expected one of {', '.join(FORMATS)}")
-    run = runs.open_run(reference, folder)
-    images = _dataset_of(run, data).test.images[:200]
-    path = Path(output) if output else run.path / f"model.{kind}"
-    if path.suffix != f".{kind}":
-        raise ExportError(f"{path}: expected a file that ends in .{kind}")
-    return export_model(run.model, path, images, _metadata(run, run.evaluation))
+    return report_content(run, dataset, first_weights(model))
 
 
 def _save_model(run: runs.Run, model: Any) -> None:
@@ -340,162 +295,6 @@ def _save_model(run: runs.Run, model: Any) -> None:
     model.save(temporary)
     write_atomically(run.path / "model.keras", temporary.read_bytes())
     temporary.unlink()
-
-
-def _layers(model: Any) -> list[dict[str, Any]]:
-    """The architecture as plain values, for the report."""
-    described = []
-    for layer in model.layers:
-        activation = getattr(getattr(layer, "activation", None), "__name__", None)
-        described.append(
-            {
-                "name": layer.name,
-                "type": type(layer).__name__,
-                "output_shape": [None, *layer.output.shape[1:]],
-                "parameters": int(layer.count_params()),
-                "activation": None if activation == "linear" else activation,
-            }
-        )
-    return described
-
-
-def _first_weights(model: Any) -> np.ndarray | None:
-    """What the first layer looks for, as pictures (28, 28, units), where it is dense on the pixels; else None."""
-    for layer in model.layers:
-        weights = layer.get_weights()
-        if weights:
-            return weights[0].reshape(28, 28, -1) if weights[0].ndim == 2 and weights[0].shape[0] == 28 * 28 else None
-    return None
-
-
-def _content(run: runs.Run, dataset: Dataset, first_weights: np.ndarray | None) -> ReportContent:
-    """What figures and report show, read from the run's folder."""
-    from digitlab.judging.report import ReportContent
-
-    info, predictions = run.info, run.predictions
-    return ReportContent(
-        name=run.name,
-        created=info["created"],
-        recipe=info["recipe"],
-        description=info["recipe"]["description"],
-        data_name=dataset.name,
-        data_sha256=dataset.sha256,
-        data_counts=info["data"]["counts"],
-        class_names=dataset.class_names,
-        machine=info["machine"],
-        versions=info["versions"],
-        seconds=info["seconds"],
-        history=run.history,
-        evaluation=run.evaluation,
-        images=dataset.test.images,
-        labels=dataset.test.labels,
-        probabilities=predictions["test_probabilities"],
-        layers=info["layers"],
-        first_weights=first_weights,
-        model_file="model.keras",
-        seed=info["seed"],
-        parameters=info["parameters"],
-        recipe_changes=_changes(info["recipe"]),
-    )
-
-
-def _changes(fields: dict[str, Any]) -> dict[str, Any]:
-    """The named recipe's value of each field that this run set otherwise."""
-    named = RECIPES.get(fields["name"])
-    if named is None:
-        return {}
-    return {key: value for key, value in named.to_dict().items() if key != "seed" and fields.get(key) != value}
-
-
-def _figure_content(dataset: Dataset, content: ReportContent) -> FigureContent:
-    """What the figures show, small enough to be handed to another process."""
-    from digitlab.judging.figures import FigureContent
-
-    few = slice(500)  # the figure of samples draws from these
-    return FigureContent(
-        class_names=content.class_names,
-        train_images=dataset.train.images[few],
-        train_labels=dataset.train.labels[few],
-        history=content.history,
-        images=content.images,
-        labels=content.labels,
-        probabilities=content.probabilities,
-        evaluation=content.evaluation,
-    )
-
-
-def _write_report(run: runs.Run, content: ReportContent) -> None:
-    from digitlab.judging.report import render
-
-    write_atomically(run.path / "report.html", render(content))
-
-
-def report(reference: str | Path, *, data: Dataset | None = None, folder: str | Path | None = None) -> Path:
-    """Draw the figures and write the report of a finished run anew; returns the report's path.
-
-    Raises:
-        RunError: no such run, not finished, or its data changed.
-    """
-    from digitlab.judging.figures import save_figures
-
-    run = runs.open_run(reference, folder)
-    dataset = _dataset_of(run, data)
-    content = _content(run, dataset, _first_weights(run.model))
-    save_figures(run.path / "figures", _figure_content(dataset, content))
-    _write_report(run, content)
-    return run.path / "report.html"
-
-
-def evaluate(
-    reference: str | Path,
-    *,
-    data: str | Path | Dataset | None = None,
-    folder: str | Path | None = None,
-) -> Evaluation:
-    """Judge a run's model on the test pictures of its own or of other data; the run's folder is left as it is.
-
-    The temperature is the one fitted on the run's own validation images, never on the data judged here.
-
-    Raises:
-        RunError: no such run, or it has no model yet.
-        DataError: the data cannot be read, or has more classes than the model.
-    """
-    from digitlab.judging import evaluate as judge
-    from digitlab.learning.engine import predict
-
-    run = runs.open_run(reference, folder)
-    kept = run.predictions
-    if data is None:
-        dataset = _dataset_of(run, None)
-    else:
-        dataset = data if isinstance(data, Dataset) else load(data, validation=0)
-    classes = kept["test_probabilities"].shape[1]
-    if len(dataset.class_names) > classes:
-        raise DataError(
-            f"{dataset.source or dataset.name}: has {len(dataset.class_names)} classes, the model of {run.path} knows "
-            f"{classes}. Give data of the same classes"
-        )
-    validation = (kept["validation_probabilities"], kept["validation_labels"])
-    return judge(
-        predict(run.model, dataset.test.images),
-        dataset.test.labels,
-        validation=validation if len(validation[1]) else None,
-        doubtful=dataset.doubtful,
-    )
-
-
-def _dataset_of(run: runs.Run, data: Dataset | None) -> Dataset:
-    """The data a run was trained and judged on, loaded again and checked."""
-    kept = run.info["data"]
-    if data is None and kept["source"] is None:
-        raise RunError(f"{run.path}: was trained on a Dataset made in Python; call this there with data=…")
-    dataset = data or load(kept["source"] or None, validation=kept["counts"]["validation"])
-    if dataset.sha256 != kept["sha256"]:
-        raise RunError(
-            f"{run.path}: the data in {kept['source'] or 'the package'} is not what it was trained on "
-            f"(sha256 {dataset.sha256[:12]}…, was {kept['sha256'][:12]}…). Restore the data, or train anew"
-        )
-    return dataset
 
 
 def _describe(dataset: Dataset, data: str | Path | Dataset | None) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from digitlab.workflow import Watcher
@@ -116,3 +118,24 @@ def _rescales(model: Any) -> bool:
     from digitlab.learning.models import rescales
 
     return rescales(model)
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A function to be told "so many of so many": a bar on a terminal, a line each tenth elsewhere; on stderr."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    console = Console(stderr=True, highlight=False)
+    if console.is_terminal:
+        columns = (BarColumn(bar_width=30), MofNCompleteColumn(), TextColumn(what))
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("", total=None)
+            yield lambda done, of: bar.update(task, completed=done, total=of)
+        return
+
+    def line(done: int, of: int) -> None:
+        if done == of or 10 * done // of > 10 * (done - 1) // of:
+            console.print(f"{done} of {of} {what}")
+
+    yield line

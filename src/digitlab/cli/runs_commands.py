@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from digitlab.cli.errors import fail
+
 if TYPE_CHECKING:
     from digitlab.judging import Evaluation
+    from digitlab.judging.corruptions import Robustness
     from digitlab.runs import Run
 
 _Runs = Annotated[
@@ -21,10 +24,20 @@ _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def runs(
     run: Annotated[str | None, typer.Argument(help="Show one run: its path, name, or latest.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write all runs side by side as a page: table, curves, differences.")
+    ] = None,
     folder: _Runs = None,
     as_json: _Json = False,
 ) -> None:
     """List the runs, or show one."""
+    if html is not None:
+        if run is not None or as_json:
+            fail("--html writes a page of all runs, so it takes neither a run nor --json", 2)
+        from digitlab.dashboard import write_dashboard
+
+        print(write_dashboard(html, folder=folder))
+        return
     from digitlab.runs import list_runs, open_run, runs_folder
 
     if run is not None:
@@ -163,6 +176,10 @@ def compare(
 def evaluate(
     run: Annotated[str, typer.Argument(help="A run: its path, name, or latest.")],
     data: Annotated[str | None, typer.Option(help="Other data than the run's own.")] = None,
+    corrupted: Annotated[
+        bool,
+        typer.Option("--corrupted", help="On the images made worse: noise, blur, fog, shift…; for the report too."),
+    ] = False,
     folder: _Runs = None,
     as_json: _Json = False,
 ) -> None:
@@ -170,10 +187,20 @@ def evaluate(
     from digitlab.cli.startup import import_keras_quickly
 
     import_keras_quickly()
-    from digitlab import workflow
+    from digitlab import revisit
     from digitlab.runs import open_run
 
-    evaluation = workflow.evaluate(run, data=data, folder=folder)
+    if corrupted:
+        from digitlab.cli.progress import counting
+
+        with counting("sets of images judged") as progress:
+            robustness = revisit.corrupted(run, data=data, folder=folder, progress=progress)
+        if as_json:
+            print(json.dumps(robustness.to_dict()))
+        else:
+            _print_robustness(robustness)
+        return
+    evaluation = revisit.evaluate(run, data=data, folder=folder)
     if as_json:
         print(json.dumps(evaluation.to_dict()))
     else:
@@ -192,9 +219,22 @@ def export(
     from digitlab.cli.startup import import_keras_quickly
 
     import_keras_quickly()
-    from digitlab import workflow
+    from digitlab import revisit
 
-    print(workflow.export(run, kind, output=output, folder=folder))
+    print(revisit.export(run, kind, output=output, folder=folder))
+
+
+def _print_robustness(robustness: Robustness) -> None:
+    width = max(map(len, robustness.accuracies))
+    most = max(map(len, robustness.accuracies.values()))
+    print(f"{'accuracy, %':<{width}}" + "".join(f"{f'strength {i + 1}':>12}" for i in range(most)) + "    mean")
+    for kind, values in robustness.accuracies.items():
+        cells = "".join(f"{100 * value:12.2f}" for value in values).ljust(12 * most)
+        print(f"{kind:<{width}}{cells}  {100 * sum(values) / len(values):6.2f}")
+    print(
+        f"\nmean over all kinds {100 * robustness.mean:.2f} %, untouched {100 * robustness.untouched:.2f} %, "
+        f"{robustness.samples:,} images each"
+    )
 
 
 def report(
@@ -205,6 +245,6 @@ def report(
     from digitlab.cli.startup import import_keras_quickly
 
     import_keras_quickly()
-    from digitlab import workflow
+    from digitlab import revisit
 
-    print(workflow.report(run, folder=folder))
+    print(revisit.report(run, folder=folder))

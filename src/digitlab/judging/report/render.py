@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import math
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from digitlab.judging.report import charts, pictures, words
+from digitlab.judging.report.filling import fill
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,29 +35,16 @@ def render(content: ReportContent) -> str:
     Example:
         See `tests/test_report.py`, which renders one and opens it in a browser.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
     chosen, sheet = pictures.fitting(content)
-    environment = Environment(
-        loader=PackageLoader("digitlab.judging.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(percent=words.percent, duration=words.duration, number=words.number, moment=words.moment)
-    templates = files("digitlab.judging.report") / "templates"
-    style = (templates / "style.css").read_text("utf-8")
-    script = (templates / "script.js").read_text("utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    page: str = environment.get_template("page.html").render(
+    return fill(
+        "page.html",
+        styles=("style.css",),
+        scripts=("script.js", "charts.js"),
         c=content,
         e=content.evaluation,
         # Only files of this package pass unescaped, and base64 made here.
-        style=Markup(style),  # noqa: S704
-        script=Markup(script),  # noqa: S704
-        script_hash=f"sha256-{digest}",
         sheet_url=Markup(pictures.data_url(sheet)),  # noqa: S704
         sheet_columns=pictures.COLUMNS,
         sheet_rows=max(1, -(-len(chosen.shown) // pictures.COLUMNS)),
@@ -81,7 +66,6 @@ def render(content: ReportContent) -> str:
         stages=stages(content.seconds),
         decimals=2 if content.evaluation.samples >= 5000 else 1,
     )
-    return page
 
 
 def payload(content: ReportContent, chosen: pictures.Selection) -> dict[str, Any]:

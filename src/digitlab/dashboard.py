@@ -1,0 +1,101 @@
+"""Gather what the page of runs shows, from the runs' folders, and write it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from digitlab import runs
+from digitlab.errors import RunError
+from digitlab.files import write_atomically
+
+if TYPE_CHECKING:
+    from digitlab.judging.report import RunRow
+
+
+def write_dashboard(file: str | Path, *, folder: str | Path | None = None) -> Path:
+    """Write all runs of a folder side by side as one self-contained HTML page.
+
+    Unfinished and failed runs are there too; a damaged one with what is wrong with it. Neither model nor data is read.
+
+    Args:
+        file: The page; its folder must exist.
+        folder: Where runs live; else `DIGITLAB_RUNS`, else ``runs``.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        DigitlabError: the file cannot be written.
+
+    Example:
+        >>> write_dashboard("runs.html")  # doctest: +SKIP
+        PosixPath('runs.html')
+    """
+    from digitlab.judging.report import render_runs
+
+    page = Path(file)
+    rows = [describe(run, page.parent) for run in runs.list_runs(folder)]
+    write_atomically(page, render_runs(rows, title=str(runs.runs_folder(folder))))
+    return page
+
+
+def describe(run: runs.Run, beside: Path) -> RunRow:
+    """What the page says of one run; `beside` is the page's folder, for the link to the run's report."""
+    from digitlab.judging.report import RunRow
+
+    info, state = run.info, run.state
+    data: dict[str, Any] = info.get("data") or {}
+    known: dict[str, Any] = {}
+    trouble: list[str] = []
+    try:
+        known["history"] = run.history
+    except RunError as error:
+        if (run.path / "history.csv").exists():  # else there was no epoch yet
+            trouble.append(_short(error, run))
+    if state == "finished":
+        try:
+            predictions, evaluation = run.predictions, run.evaluation
+            known["right"] = predictions["test_probabilities"].argmax(axis=1) == predictions["test_labels"]
+            known["interval"], known["log_loss"] = evaluation.accuracy_interval, evaluation.log_loss
+        except RunError as error:
+            trouble.append(_short(error, run))
+            known.pop("right", None)
+    try:
+        known["robustness"] = robustness.mean if (robustness := run.robustness) else None
+    except RunError as error:
+        trouble.append(_short(error, run))
+    counts = data.get("counts") or {}
+    settings = {**info["recipe"], "engine": info.get("engine")}
+    return RunRow(
+        name=run.name,
+        recipe_name=str(info["recipe"].get("name", "")),
+        state=state,
+        created=str(info.get("created", "")),
+        data_name=str(data.get("name", "unknown data")),
+        data_id=str(data.get("test_sha256", "unknown")),
+        recipe=settings | {f"{part} images": counts.get(part) for part in ("train", "validation")},
+        epochs=int(info["recipe"].get("epochs", 0)),
+        parameters=info.get("parameters"),
+        seconds=(info.get("seconds") or {}).get("total"),
+        link=_link(run.path / "report.html", beside),
+        note="; ".join(trouble),
+        **known,
+    )
+
+
+def _short(error: RunError, run: runs.Run) -> str:
+    """An error without the path of the run that stands beside it."""
+    return str(error).replace(f"{run.path}{os.sep}", "")
+
+
+def _link(report: Path, beside: Path) -> str | None:
+    """The address of a report seen from the page, so that both can be moved together; None where there is none."""
+    if not report.is_file():
+        return None
+    try:
+        return quote(Path(os.path.relpath(report, beside)).as_posix())
+    except ValueError:  # on another drive
+        return report.resolve().as_uri()

@@ -1,0 +1,47 @@
+"""Fill a template so that the page needs nothing else and can do no harm: the one place that sets up Jinja2."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib.resources import files
+
+from digitlab.judging.report import words
+
+
+def fill(template: str, *, styles: Sequence[str], scripts: Sequence[str], **values: object) -> str:
+    """Fill a template of this package with everything inside the page; what comes in `values` is escaped.
+
+    Args:
+        template: Its file name. It gets `style`, `script` and `script_hash`, for its Content-Security-Policy.
+        styles: File names, joined.
+        scripts: File names, joined.
+        **values: What else it shows.
+
+    Returns:
+        The page.
+
+    Example:
+        See `render` and `render_runs`.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("digitlab.judging.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(percent=words.percent, duration=words.duration, number=words.number, moment=words.moment)
+    folder = files("digitlab.judging.report") / "templates"
+    style, script = ("".join((folder / name).read_text("utf-8") for name in names) for names in (styles, scripts))
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    return environment.get_template(template).render(
+        style=Markup(style),  # noqa: S704  (files of this package)
+        script=Markup(script),  # noqa: S704
+        script_hash=f"sha256-{digest}",
+        **values,
+    )
