@@ -14,6 +14,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import doc_pages as pages
 import numpy as np
 import pytest
 
