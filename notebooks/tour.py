@@ -251,8 +251,9 @@ draw_predictions(test.images, test.labels, probabilities, names).figure
 draw_mistakes(test.images, test.labels, probabilities, names, doubtful=mnist.doubtful).figure
 
 # %% [markdown]
-# **What to notice.** Some of these are badly written. Some are marked *doubtful*: most people who looked at them
-# disagree with the official label, so the network may be right. And some are plain digits that it simply gets wrong.
+# **What to notice.** Some of these are badly written. Some have a dagger: their label is *doubtful*, no majority of the
+# people who looked at them agrees with it, so the network may be right. And some are plain digits that it simply gets
+# wrong.
 #
 # **Exercise.** Go through the first row. For each picture, say what you read before you look at the caption.
 
