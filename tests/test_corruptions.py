@@ -169,7 +169,7 @@ def test_robustness_round_trips_and_refuses_nonsense():
             Robustness.from_dict({**found.to_dict(), "accuracies": wrong})
 
 
-def test_in_a_run_its_report_and_the_command(small, tmp_path: Path, capsys):
+def test_in_a_run_its_report_and_the_command(small, tmp_path: Path, monkeypatch):
     import dataclasses
 
     from digitlab import workflow
@@ -184,6 +184,10 @@ def test_in_a_run_its_report_and_the_command(small, tmp_path: Path, capsys):
         x_test=few.test.images,
         y_test=few.test.labels,
     )
+    # Not about figures, which take seconds to draw.
+    monkeypatch.setattr("digitlab.drawing.Drawer.draw", lambda *_: None)
+    monkeypatch.setattr("digitlab.drawing.Drawer.wait", lambda *_: None)
+    monkeypatch.setattr("digitlab.judging.figures.save_figures", lambda *_: None)
     run = workflow.train("linear", data=tmp_path / "few.npz", validation=100, folder=tmp_path, name="few", epochs=2)
     assert run.robustness is None
     told = []

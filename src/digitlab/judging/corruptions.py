@@ -146,12 +146,12 @@ def _brightness(x: Pictures, light: float, rng: np.random.Generator) -> Pictures
 
 
 def _inverted(x: Pictures, paper: float, rng: np.random.Generator) -> Pictures:
-    return (1 - x) * np.float32(paper)
+    return np.asarray((1 - x) * np.float32(paper), np.float32)
 
 
 def _fog(x: Pictures, thickness: float, rng: np.random.Generator) -> Pictures:
     fog = _windows(_field(1.6, rng), x.shape, rng)
-    return (x + np.float32(thickness) * fog) / np.float32(1 + thickness * 0.6)
+    return np.asarray((x + np.float32(thickness) * fog) / np.float32(1 + thickness * 0.6), np.float32)
 
 
 def _spatter(x: Pictures, share: float, rng: np.random.Generator) -> Pictures:
@@ -246,7 +246,7 @@ def _canny_edges(x: Pictures, share: float, rng: np.random.Generator) -> Picture
 
 def _blur(x: Pictures, sigma: float, rng: np.random.Generator) -> Pictures:
     rows, columns = (_blur_matrix(size, sigma) for size in x.shape[1:])
-    return rows @ x @ columns
+    return np.asarray(rows @ x @ columns, np.float32)
 
 
 def _blur_matrix(size: int, sigma: float) -> Pictures:
@@ -304,13 +304,13 @@ def _shifted(x: Pictures, pixels: int, rng: np.random.Generator) -> Pictures:
     """Shift towards one of eight sides, but never ink off the page."""
     n, height, width = x.shape
     angle = rng.integers(0, SIDES, n) * (2 * math.pi / SIDES)
-    ink = x > 0
+    ink: NDArray[np.bool_] = np.greater(x, 0)
     moves = []
     for size, wanted, used in (
-        (height, np.rint(np.sin(angle) * pixels), ink.any(2)),
-        (width, np.rint(np.cos(angle) * pixels), ink.any(1)),
+        (height, np.rint(np.sin(angle) * pixels), np.any(ink, axis=2)),
+        (width, np.rint(np.cos(angle) * pixels), np.any(ink, axis=1)),
     ):
-        before, after = used.argmax(1), used[:, ::-1].argmax(1)
+        before, after = np.argmax(used, axis=1), np.argmax(np.flip(used, axis=1), axis=1)
         move = np.clip(wanted.astype(np.int64), -before, after)
         moves.append(np.arange(size) - move[:, None])  # where each row or column comes from
     rows, columns = moves
