@@ -157,7 +157,7 @@ def _fog(x: Pictures, thickness: float, rng: np.random.Generator) -> Pictures:
 def _spatter(x: Pictures, share: float, rng: np.random.Generator) -> Pictures:
     drops = _windows(_field(0.0, rng, smooth=1.1), x.shape, rng)
     # The field is level from 0 to 1, so a threshold covers just its share; the soft rim is about a pixel wide.
-    return np.maximum(x, np.clip((drops - (1 - np.float32(share))) * 14, 0, 0.9))
+    return np.asarray(np.maximum(x, np.clip((drops - (1 - np.float32(share))) * 14, 0, 0.9)), np.float32)
 
 
 def _field(slope: float, rng: np.random.Generator, smooth: float = 0.0, size: int = 512) -> Pictures:
@@ -179,7 +179,7 @@ def _windows(field: Pictures, shape: tuple[int, ...], rng: np.random.Generator) 
     top, left = rng.integers(0, size, (2, n))
     rows = (top[:, None] + np.arange(height)) % size
     columns = (left[:, None] + np.arange(width)) % size
-    return field[rows[:, :, None], columns[:, None, :]]
+    return np.asarray(field[rows[:, :, None], columns[:, None, :]], np.float32)
 
 
 # ---- strokes
@@ -193,7 +193,7 @@ def _thin(x: Pictures, pixels: float, rng: np.random.Generator) -> Pictures:
     def pass_(y: Pictures) -> Pictures:
         eroded = _around(y, np.minimum, 1.0)
         # What opening loses are strokes already thin: they stay, so that no digit vanishes.
-        return np.maximum(eroded, y - _around(eroded, np.maximum, 0.0))
+        return np.asarray(np.maximum(eroded, y - _around(eroded, np.maximum, 0.0)), np.float32)
 
     return _repeated(x, pixels, pass_)
 
@@ -238,7 +238,7 @@ def _canny_edges(x: Pictures, share: float, rng: np.random.Generator) -> Picture
     plane = np.zeros((3, 3, 3), bool)
     plane[1] = True  # neighbours within a picture, never in the next one
     edges = binary_propagation(ridge & (inner > 1.2), structure=plane, mask=ridge & (inner > 0.5))
-    return (1 - np.float32(share)) * x + np.float32(share) * edges
+    return np.asarray((1 - np.float32(share)) * x + np.float32(share) * edges, np.float32)
 
 
 # ---- blur
