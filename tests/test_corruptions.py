@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -169,7 +170,7 @@ def test_robustness_round_trips_and_refuses_nonsense():
             Robustness.from_dict({**found.to_dict(), "accuracies": wrong})
 
 
-def test_in_a_run_its_report_and_the_command(small, tmp_path: Path, capsys):
+def test_in_a_run_its_report_and_the_command(small, tmp_path: Path, monkeypatch, capsys):
     import dataclasses
 
     from digitlab import revisit, workflow
@@ -184,6 +185,9 @@ def test_in_a_run_its_report_and_the_command(small, tmp_path: Path, capsys):
         x_test=few.test.images,
         y_test=few.test.labels,
     )
+    # Not about figures, which take seconds to draw.
+    monkeypatch.setattr("digitlab.drawing.Drawer", MagicMock())
+    monkeypatch.setattr("digitlab.judging.figures.save_figures", lambda *_: None)
     run = workflow.train("linear", data=tmp_path / "few.npz", validation=100, folder=tmp_path, name="few", epochs=2)
     assert run.robustness is None
     told = []
@@ -197,6 +201,7 @@ def test_in_a_run_its_report_and_the_command(small, tmp_path: Path, capsys):
     from typer.testing import CliRunner
 
     from digitlab.cli import app
+    from digitlab.cli.runs_commands import _print_robustness
 
     done = CliRunner().invoke(app, ["evaluate", str(run.path), "--corrupted", "--json"])
     assert done.exit_code == 0, done.output
@@ -206,7 +211,8 @@ def test_in_a_run_its_report_and_the_command(small, tmp_path: Path, capsys):
     assert whole["mean"] == pytest.approx(np.mean(list(whole["accuracies"].values())))
     assert "95 of 95" in done.stderr
     assert run.robustness is not None and run.robustness.to_dict() == whole
-    table = CliRunner().invoke(app, ["evaluate", str(run.path), "--corrupted"]).stdout.splitlines()
+    _print_robustness(run.robustness)
+    table = capsys.readouterr().out.splitlines()
     assert len(table) == len(CORRUPTIONS) + 3
     assert len({len(line) for line in table[: len(CORRUPTIONS) + 1]}) == 1  # aligned
     page = revisit.report(run.path).read_text("utf-8")

@@ -146,18 +146,18 @@ def _brightness(x: Pictures, light: float, rng: np.random.Generator) -> Pictures
 
 
 def _inverted(x: Pictures, paper: float, rng: np.random.Generator) -> Pictures:
-    return (1 - x) * np.float32(paper)
+    return np.asarray((1 - x) * np.float32(paper), np.float32)
 
 
 def _fog(x: Pictures, thickness: float, rng: np.random.Generator) -> Pictures:
     fog = _windows(_field(1.6, rng), x.shape, rng)
-    return (x + np.float32(thickness) * fog) / np.float32(1 + thickness * 0.6)
+    return np.asarray((x + np.float32(thickness) * fog) / np.float32(1 + thickness * 0.6), np.float32)
 
 
 def _spatter(x: Pictures, share: float, rng: np.random.Generator) -> Pictures:
     drops = _windows(_field(0.0, rng, smooth=1.1), x.shape, rng)
     # The field is level from 0 to 1, so a threshold covers just its share; the soft rim is about a pixel wide.
-    return np.maximum(x, np.clip((drops - (1 - np.float32(share))) * 14, 0, 0.9))
+    return np.asarray(np.maximum(x, np.clip((drops - (1 - np.float32(share))) * 14, 0, 0.9)), np.float32)
 
 
 def _field(slope: float, rng: np.random.Generator, smooth: float = 0.0, size: int = 512) -> Pictures:
@@ -179,7 +179,7 @@ def _windows(field: Pictures, shape: tuple[int, ...], rng: np.random.Generator) 
     top, left = rng.integers(0, size, (2, n))
     rows = (top[:, None] + np.arange(height)) % size
     columns = (left[:, None] + np.arange(width)) % size
-    return field[rows[:, :, None], columns[:, None, :]]
+    return np.asarray(field[rows[:, :, None], columns[:, None, :]], np.float32)
 
 
 # ---- strokes
@@ -193,7 +193,7 @@ def _thin(x: Pictures, pixels: float, rng: np.random.Generator) -> Pictures:
     def pass_(y: Pictures) -> Pictures:
         eroded = _around(y, np.minimum, 1.0)
         # What opening loses are strokes already thin: they stay, so that no digit vanishes.
-        return np.maximum(eroded, y - _around(eroded, np.maximum, 0.0))
+        return np.asarray(np.maximum(eroded, y - _around(eroded, np.maximum, 0.0)), np.float32)
 
     return _repeated(x, pixels, pass_)
 
@@ -238,7 +238,7 @@ def _canny_edges(x: Pictures, share: float, rng: np.random.Generator) -> Picture
     plane = np.zeros((3, 3, 3), bool)
     plane[1] = True  # neighbours within a picture, never in the next one
     edges = binary_propagation(ridge & (inner > 1.2), structure=plane, mask=ridge & (inner > 0.5))
-    return (1 - np.float32(share)) * x + np.float32(share) * edges
+    return np.asarray((1 - np.float32(share)) * x + np.float32(share) * edges, np.float32)
 
 
 # ---- blur
@@ -246,7 +246,7 @@ def _canny_edges(x: Pictures, share: float, rng: np.random.Generator) -> Picture
 
 def _blur(x: Pictures, sigma: float, rng: np.random.Generator) -> Pictures:
     rows, columns = (_blur_matrix(size, sigma) for size in x.shape[1:])
-    return rows @ x @ columns
+    return np.asarray(rows @ x @ columns, np.float32)
 
 
 def _blur_matrix(size: int, sigma: float) -> Pictures:
@@ -304,13 +304,13 @@ def _shifted(x: Pictures, pixels: int, rng: np.random.Generator) -> Pictures:
     """Shift towards one of eight sides, but never ink off the page."""
     n, height, width = x.shape
     angle = rng.integers(0, SIDES, n) * (2 * math.pi / SIDES)
-    ink = x > 0
+    ink: NDArray[np.bool_] = np.greater(x, 0)
     moves = []
     for size, wanted, used in (
-        (height, np.rint(np.sin(angle) * pixels), ink.any(2)),
-        (width, np.rint(np.cos(angle) * pixels), ink.any(1)),
+        (height, np.rint(np.sin(angle) * pixels), np.any(ink, axis=2)),
+        (width, np.rint(np.cos(angle) * pixels), np.any(ink, axis=1)),
     ):
-        before, after = used.argmax(1), used[:, ::-1].argmax(1)
+        before, after = np.argmax(used, axis=1), np.argmax(np.flip(used, axis=1), axis=1)
         move = np.clip(wanted.astype(np.int64), -before, after)
         moves.append(np.arange(size) - move[:, None])  # where each row or column comes from
     rows, columns = moves

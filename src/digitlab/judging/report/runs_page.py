@@ -239,7 +239,7 @@ def whiskers(judged: Sequence[tuple[int, RunRow]]) -> dict[str, Any] | None:
                 "words": f"{percent(accuracy, 2)}, 95 % interval {100 * left:.2f} to {percent(right, 2)}",
             }
         )
-    ticks = [(place(share), f"{100 * share:.6g}{NBSP}%") for share in nice_ticks(low, high, 4)]
+    ticks = [(place(share), f"{100 * share:.6g}{NBSP}%") for share in nice_ticks(low, high, 7)]
     return {"rows": shown, "ticks": ticks}
 
 
@@ -347,6 +347,7 @@ def differing(rows: Sequence[RunRow]) -> dict[str, Any] | None:
             value = row.recipe.get(name)
             others = [repr(other.recipe.get(name)) for other in rows]
             usual = max(others, key=others.count)
-            cells.append((number(value), repr(value) != usual))
+            # Where no value is that of most runs, as with seeds, none stands out.
+            cells.append((number(value), 2 * others.count(usual) > len(others) and repr(value) != usual))
         table.append(cells)
     return {"names": [name.replace("_", " ") for name in told], "same": len(fields) - len(told), "rows": table}
