@@ -243,7 +243,7 @@ def test_run_files_are_as_described(page: str, real_run: Any) -> None:
 
 def test_run_json_is_as_described(page: str, real_run: Any) -> None:
     info = json.loads((real_run[0].path / "run.json").read_text("utf-8"))
-    assert flat(info) | {"own_model"} == set(pages.first_column(page, "run.json"))
+    assert flat(info) | {"own_model", "onnx"} == set(pages.first_column(page, "run.json"))
     assert f"Format **{info['format']}**" in page
     for stage in info["seconds"]:
         assert f"`{stage}`" in page
