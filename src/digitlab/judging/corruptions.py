@@ -2,7 +2,7 @@
 
 Our own implementation, not the published files: each kind has five strengths, all reproducible from a seed, and the
 random draws of a kind are the same at every strength, so that a stronger one is more of the same and never another
-accident. Vectorised over images: 10,000 images, all kinds and strengths, take 17 s on two cores.
+accident. Vectorised over images: 10,000 images, all kinds and strengths, take 10 s of processor time.
 
 Reference:
     N. Mu and J. Gilmer, MNIST-C: A Robustness Benchmark for Computer Vision (2019), arXiv:1906.02337.
