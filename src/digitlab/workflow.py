@@ -25,9 +25,9 @@ from digitlab.machine import machine, versions
 if TYPE_CHECKING:
     from digitlab.drawing import Drawer
     from digitlab.judging import Comparison, Evaluation
-    from digitlab.judging.corruptions import Robustness
     from digitlab.judging.figures import FigureContent
     from digitlab.judging.report import ReportContent
+    from digitlab.judging.robustness import Robustness
     from digitlab.learning.engine import Progress
     from digitlab.learning.state import TrainState
 
@@ -447,7 +447,8 @@ def corrupted(
         RunError: no such run, or it has no model yet.
         DataError: the data cannot be read, has no test pictures or more classes than the model; or no such kind.
     """
-    from digitlab.judging.corruptions import CORRUPTIONS, Robustness, corrupt
+    from digitlab.judging.corruptions import CORRUPTIONS, corrupt
+    from digitlab.judging.robustness import Robustness
     from digitlab.learning.engine import predictor
 
     chosen = list(CORRUPTIONS if kinds is None else kinds)
