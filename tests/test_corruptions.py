@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from judged_material import pictures
 
 from digitlab.errors import DataError
-from digitlab.judging.corruptions import CORRUPTIONS, Robustness, corrupt
+from digitlab.judging.corruptions import CORRUPTIONS, corrupt
+from digitlab.judging.robustness import Robustness
 
 MNIST_C = [
     "shot noise",

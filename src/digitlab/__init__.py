@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from digitlab.judging import Evaluation
     from digitlab.learning import RECIPES, Recipe, recipe
     from digitlab.reading.reader import Reader, Reading
-    from digitlab.revisit import evaluate, report
+    from digitlab.revisit import corrupted, evaluate, report
     from digitlab.runs import Run, list_runs, open_run
     from digitlab.workflow import resume, train
 
@@ -34,7 +34,7 @@ _HOMES = {
     "digitlab.learning": ("RECIPES", "Recipe", "recipe"),
     "digitlab.reading.reader": ("Reader", "Reading"),
     "digitlab.runs": ("Run", "list_runs", "open_run"),
-    "digitlab.revisit": ("evaluate", "report"),
+    "digitlab.revisit": ("corrupted", "evaluate", "report"),
     "digitlab.workflow": ("resume", "train"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
@@ -55,6 +55,7 @@ __all__ = [
     "RunError",
     "Split",
     "compare",
+    "corrupted",
     "evaluate",
     "list_runs",
     "load",

@@ -27,7 +27,7 @@ from digitlab.machine import machine
 
 if TYPE_CHECKING:
     from digitlab.judging import Evaluation
-    from digitlab.judging.corruptions import Robustness
+    from digitlab.judging.robustness import Robustness
 
 
 def report(reference: str | Path, *, data: Dataset | None = None, folder: str | Path | None = None) -> Path:
@@ -101,7 +101,8 @@ def corrupted(
         RunError: no such run, or it has no model yet.
         DataError: the data cannot be read, has no test pictures or more classes than the model; or no such kind.
     """
-    from digitlab.judging.corruptions import CORRUPTIONS, Robustness, corrupt
+    from digitlab.judging.corruptions import CORRUPTIONS, corrupt
+    from digitlab.judging.robustness import Robustness
     from digitlab.learning.engine import predictor
 
     chosen = list(CORRUPTIONS if kinds is None else kinds)

@@ -26,8 +26,8 @@ from digitlab.learning.recipe import Recipe
 if TYPE_CHECKING:
     import numpy as np
 
-    from digitlab.judging.corruptions import Robustness
     from digitlab.judging.metrics import Evaluation
+    from digitlab.judging.robustness import Robustness
     from digitlab.learning.state import TrainState
 
 FORMAT = 1
@@ -118,7 +118,7 @@ class Run:
     @property
     def robustness(self) -> Robustness | None:
         """What `digitlab evaluate --corrupted` found, from `corruptions.json`; None before it was asked."""
-        from digitlab.judging.corruptions import Robustness
+        from digitlab.judging.robustness import Robustness
 
         file = self.path / "corruptions.json"
         if not file.is_file():

@@ -12,7 +12,7 @@ from digitlab.cli.errors import fail
 
 if TYPE_CHECKING:
     from digitlab.judging import Evaluation
-    from digitlab.judging.corruptions import Robustness
+    from digitlab.judging.robustness import Robustness
     from digitlab.runs import Run
 
 _Runs = Annotated[
