@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import doc_pages as pages
+
 ROOT = pages.ROOT
 NOTEBOOKS = ROOT / "notebooks"
 
