@@ -82,7 +82,7 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
 
 
 def make_optimizer(recipe: Recipe, steps: int) -> Any:
-    """The recipe's Keras optimizer for a run of `steps` steps in all; stock classes, so it can be saved with a model."""
+    """The recipe's Keras optimizer for a run of `steps` steps; stock classes, so that it can be saved with a model."""
     keras = import_keras()
     rate: Any = recipe.peak_rate
     if recipe.schedule == "one-cycle":

@@ -34,12 +34,13 @@ class FitTrainer:
         if resume:
             restore(self._variables, resume.weights, "weights")
             restore(optimizer.variables, resume.optimizer, "optimizer variables")
-        # Keras puts the averages into the model at the end of each `fit`, here of each epoch; we do it once, in `finish`.
-        optimizer.finalize_variable_values = lambda variables: None
+        # Keras puts the averages into the model at the end of each `fit`, here an epoch; `finish` does it once.
+        optimizer.finalize_variable_values = lambda _: None
         model.compile(optimizer=optimizer, loss=make_loss(recipe), metrics=["accuracy"])
 
     def _inputs(self, images: np.ndarray) -> np.ndarray:
-        return images.reshape(-1, *self._model.input_shape[1:]).astype(np.float32)
+        pixels: np.ndarray = images.reshape(-1, *self._model.input_shape[1:]).astype(np.float32)
+        return pixels
 
     def _targets(self, labels: np.ndarray) -> np.ndarray:
         if self._recipe.loss == "categorical_crossentropy":
@@ -55,7 +56,8 @@ class FitTrainer:
         if self._augment is None:
             recipe = self._recipe
             self._augment = jax.jit(lambda step, some: augment.apply(augment.step_key(recipe.seed, step), some, recipe))
-        return np.asarray(self._augment(step, images))
+        changed: np.ndarray = np.asarray(self._augment(step, images))
+        return changed
 
     def _kept(self) -> list[np.ndarray]:
         """Trainable values to judge and to keep."""
@@ -81,7 +83,7 @@ class FitTrainer:
         inputs, targets, changed = self._inputs, self._targets, self._changed
         first = number * steps_per_epoch(len(images), size)
 
-        class Batches(keras.utils.PyDataset):  # type: ignore[misc]
+        class Batches(keras.utils.PyDataset):  # type: ignore[misc, name-defined]
             def __len__(self) -> int:
                 return steps_per_epoch(len(images), size)
 
@@ -89,7 +91,7 @@ class FitTrainer:
                 chosen = indices[i * size : (i + 1) * size]
                 return inputs(changed(images[chosen], first + i)), targets(labels[chosen])
 
-        class Report(keras.callbacks.Callback):  # type: ignore[misc]
+        class Report(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
             def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
                 if logs and batch % max(1, steps_per_epoch(len(images), size) // 20) == 0:
                     progress(min((batch + 1) * size, len(images)), float(logs["loss"]), float(logs["accuracy"]))

@@ -129,7 +129,8 @@ class Recipe:
                 f"recipe field {unknown[0]!r} is not known here{_suggest(unknown[0], FIELDS)}. "
                 "Was it written by a newer digitlab?"
             )
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items()})
+        plain: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+        return cls(**plain)
 
 
 def _check(spec: dataclasses.Field[Any], value: Any) -> None:
@@ -204,7 +205,7 @@ RECIPES: dict[str, Recipe] = {
             optimizer="adamw",
             batch_size=128,
             epochs=60,
-            average=0.998,
+            average=0.99,
             shift=1.5,
             rotate=8.0,
             scale=0.1,
@@ -219,7 +220,7 @@ RECIPES: dict[str, Recipe] = {
             batch_size=32,
             epochs=20,
             peak_rate=5e-3,
-            average=0.999,
+            average=0.99,
             shift=1.5,
             rotate=8.0,
             scale=0.1,
@@ -245,7 +246,7 @@ RECIPES: dict[str, Recipe] = {
             batch_size=32,
             epochs=18,
             peak_rate=3e-3,
-            average=0.999,
+            average=0.99,
             shift=2.0,
             rotate=10.0,
             scale=0.15,
@@ -264,7 +265,7 @@ RECIPES: dict[str, Recipe] = {
             batch_size=32,
             epochs=40,
             peak_rate=2e-3,
-            average=0.9995,
+            average=0.99,
             shift=2.0,
             rotate=10.0,
             scale=0.12,

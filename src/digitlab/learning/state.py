@@ -31,7 +31,7 @@ class TrainState:
 
     Attributes:
         epoch: Finished epochs.
-        weights: The model's variables, trainable ones first, then the others (batch statistics, dropout's random state).
+        weights: The model's variables, trainable ones first, then the others (batch statistics, dropout's state).
         trainable: How many of `weights` are trainable.
         optimizer: The optimizer's variables (step count, moments).
         history: One list a column of `HISTORY`, `epoch` values each.
