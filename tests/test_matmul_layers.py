@@ -1,4 +1,4 @@
-"""The fast twins against Keras' own convolutions and poolings: values, gradients, variables, and what they leave alone."""
+"""The fast twins against Keras' own layers: values, gradients, variables, and what they leave alone."""
 
 from __future__ import annotations
 

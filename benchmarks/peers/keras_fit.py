@@ -1,4 +1,4 @@
-"""The plain Keras script that people write: 784-128-10, Adam, `fit`. Runs without digitlab.
+"""The plain Keras script that people write: 784-128-10 or the examples' convnet, Adam, `fit`. Runs without digitlab.
 
     KERAS_BACKEND=tensorflow python keras_fit.py mnist.npz --epochs 4 --batch-size 32 [--whole FOLDER]
 
@@ -15,6 +15,8 @@ parser = argparse.ArgumentParser()
 parser.add_argument("data")
 parser.add_argument("--epochs", type=int, default=4)
 parser.add_argument("--batch-size", type=int, default=32)
+parser.add_argument("--network", choices=["dense", "convnet"], default="dense")
+parser.add_argument("--images", type=int, default=60_000, help="train on the first so many")
 parser.add_argument("--whole", type=Path)
 options = parser.parse_args()
 
@@ -22,18 +24,28 @@ import keras
 import numpy as np
 
 with np.load(options.data) as arrays:
-    x_train, y_train = arrays["x_train"], arrays["y_train"]
+    x_train, y_train = arrays["x_train"][: options.images], arrays["y_train"][: options.images]
     x_test, y_test = arrays["x_test"], arrays["y_test"]
 x_train, x_test = x_train.astype("float32") / 255, x_test.astype("float32") / 255
 
-model = keras.Sequential(
-    [
+if options.network == "dense":
+    layers = [
         keras.Input((28, 28)),
         keras.layers.Flatten(),
         keras.layers.Dense(128, activation="relu"),
-        keras.layers.Dense(10, activation="softmax"),
     ]
-)
+else:  # https://keras.io/examples/vision/mnist_convnet/
+    x_train, x_test = x_train[..., None], x_test[..., None]
+    layers = [
+        keras.Input((28, 28, 1)),
+        keras.layers.Conv2D(32, 3, activation="relu"),
+        keras.layers.MaxPooling2D(),
+        keras.layers.Conv2D(64, 3, activation="relu"),
+        keras.layers.MaxPooling2D(),
+        keras.layers.Flatten(),
+        keras.layers.Dropout(0.5),
+    ]
+model = keras.Sequential([*layers, keras.layers.Dense(10, activation="softmax")])
 model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 
 

@@ -1,4 +1,4 @@
-"""The plain PyTorch loop that people write: 784-128-10, Adam, tensors in memory. Runs without digitlab.
+"""The plain PyTorch loop that people write: 784-128-10 or a small convnet, Adam, tensors in memory. Runs without digitlab.
 
     python torch_loop.py mnist.npz --epochs 4 --batch-size 32 [--whole FOLDER]
 
@@ -14,6 +14,8 @@ parser = argparse.ArgumentParser()
 parser.add_argument("data")
 parser.add_argument("--epochs", type=int, default=4)
 parser.add_argument("--batch-size", type=int, default=32)
+parser.add_argument("--network", choices=["dense", "convnet"], default="dense")
+parser.add_argument("--images", type=int, default=60_000, help="train on the first so many")
 parser.add_argument("--whole", type=Path)
 options = parser.parse_args()
 
@@ -21,13 +23,21 @@ import numpy as np
 import torch
 
 with np.load(options.data) as arrays:
-    x_train, y_train = arrays["x_train"], arrays["y_train"]
+    x_train, y_train = arrays["x_train"][: options.images], arrays["y_train"][: options.images]
     x_test, y_test = arrays["x_test"], arrays["y_test"]
 images = torch.from_numpy(x_train.reshape(-1, 784).astype("float32") / 255)
 labels = torch.from_numpy(y_train.astype("int64"))
 test_images = torch.from_numpy(x_test.reshape(-1, 784).astype("float32") / 255)
 
-model = torch.nn.Sequential(torch.nn.Linear(784, 128), torch.nn.ReLU(), torch.nn.Linear(128, 10))
+if options.network == "dense":
+    model = torch.nn.Sequential(torch.nn.Linear(784, 128), torch.nn.ReLU(), torch.nn.Linear(128, 10))
+else:  # the convnet of the Keras examples
+    images, test_images = images.reshape(-1, 1, 28, 28), test_images.reshape(-1, 1, 28, 28)
+    model = torch.nn.Sequential(
+        *(torch.nn.Conv2d(1, 32, 3), torch.nn.ReLU(), torch.nn.MaxPool2d(2)),
+        *(torch.nn.Conv2d(32, 64, 3), torch.nn.ReLU(), torch.nn.MaxPool2d(2)),
+        *(torch.nn.Flatten(), torch.nn.Dropout(0.5), torch.nn.Linear(1600, 10)),
+    )
 optimizer = torch.optim.Adam(model.parameters())
 criterion = torch.nn.CrossEntropyLoss()
 epochs = []
@@ -41,6 +51,7 @@ for _ in range(options.epochs):
         loss.backward()
         optimizer.step()
     epochs.append(time.perf_counter() - started)
+model.eval()
 with torch.no_grad():
     predicted = model(test_images).argmax(1).numpy()
 if options.whole:

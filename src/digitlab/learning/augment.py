@@ -112,7 +112,8 @@ def _smooth_field(key: Any, count: int, height: int, width: int) -> Any:
     def bumps(size: int) -> np.ndarray:
         knots = np.linspace(0, size - 1, _KNOTS)
         spread = np.exp(-0.5 * ((np.arange(size)[:, None] - knots) / (size / _KNOTS)) ** 2)
-        return (spread / np.sqrt((spread**2).sum(1, keepdims=True))).astype(np.float32)  # rows of length 1: variance 1
+        bump: np.ndarray = spread / np.sqrt((spread**2).sum(1, keepdims=True))  # rows of length 1: variance 1
+        return bump.astype(np.float32)
 
     knots = jax.random.normal(key, (2, count, _KNOTS, _KNOTS))
     return jnp.einsum("yk,dnkl,xl->dnyx", bumps(height), knots, bumps(width))

@@ -95,9 +95,9 @@ class CompiledTrainer:
     def _gradients(self, trainable: Any, others: Any, inputs: Any, labels: Any) -> tuple[Any, Any, Any, Any]:
         """Of one batch: gradients, the other variables afterwards, loss, number right.
 
-        The twin of a convolutional model lays out many windows: for a batch of 128 they go through main memory, in
-        parts of `part_size` pictures they stay in cache, which takes half the time. The mean of the parts' gradients is the
-        batch's gradient, as the loss is a mean and each picture is treated by itself.
+        The twin of a convolutional model lays out many windows: of a batch of 128 they go through main memory, of
+        parts of `part_size` pictures they stay in cache, which takes half the time. The mean of the parts' gradients is
+        the batch's gradient, as the loss is a mean and each picture is treated by itself.
         """
         import jax
         import jax.numpy as jnp

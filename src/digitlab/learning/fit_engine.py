@@ -34,8 +34,8 @@ class FitTrainer:
         if resume:
             restore(self._variables, resume.weights, "weights")
             restore(optimizer.variables, resume.optimizer, "optimizer variables")
-        # Keras puts the averages into the model at the end of each `fit`, here of each epoch; we do it once, in `finish`.
-        optimizer.finalize_variable_values = lambda variables: None
+        # Keras puts the averages into the model at the end of each `fit`, here an epoch; `finish` does it once.
+        optimizer.finalize_variable_values = lambda _: None
         model.compile(optimizer=optimizer, loss=make_loss(recipe), metrics=["accuracy"])
 
     def _inputs(self, images: np.ndarray) -> np.ndarray:
@@ -57,7 +57,8 @@ class FitTrainer:
         if self._augment is None:
             recipe = self._recipe
             self._augment = jax.jit(lambda step, some: augment.apply(augment.step_key(recipe.seed, step), some, recipe))
-        return np.asarray(self._augment(step, images))
+        changed: np.ndarray = np.asarray(self._augment(step, images))
+        return changed
 
     def _kept(self) -> list[np.ndarray]:
         """Trainable values to judge and to keep."""

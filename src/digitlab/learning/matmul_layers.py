@@ -57,7 +57,7 @@ def twin(model: Any) -> Any:
     keras = import_keras()
     if keras.backend.backend() != "jax" or jax.default_backend() != "cpu":
         return model
-    fast = _classes(keras)
+    fast: dict[type, Any] = _classes(keras)
     if not any(type(layer) in fast for layer in model._flatten_layers(include_self=False)):
         return model
     try:
@@ -67,7 +67,7 @@ def twin(model: Any) -> Any:
         )
     except (TypeError, ValueError, NotImplementedError, AttributeError):
         return model  # a user's own class that cannot be made from its config: slower, but right
-    pairs = []
+    pairs: list[tuple[Any, Any]] = []
     for kind in ("trainable_variables", "non_trainable_variables"):
         ours, theirs = getattr(copy, kind), getattr(model, kind)
         if [(v.shape, v.dtype) for v in ours] != [(v.shape, v.dtype) for v in theirs]:
@@ -237,7 +237,7 @@ _TWINS: dict[type, type] = {}
 def _make_classes(keras: Any) -> dict[type, type]:
     layers = keras.layers
 
-    class MatmulConv2D(layers.Conv2D):  # type: ignore[misc]
+    class MatmulConv2D(layers.Conv2D):  # type: ignore[misc, name-defined]
         """Conv2D by `convolve`."""
 
         def convolution_op(self, inputs: Any, kernel: Any) -> Any:
@@ -254,13 +254,13 @@ def _make_classes(keras: Any) -> dict[type, type]:
         )
         return bool(layer.data_format == "channels_last" and tuple(layer.pool_size) == tuple(layer.strides) and whole)
 
-    class SlicedMaxPooling2D(layers.MaxPooling2D):  # type: ignore[misc]
+    class SlicedMaxPooling2D(layers.MaxPooling2D):  # type: ignore[misc, name-defined]
         """MaxPooling2D by `max_pool`."""
 
         def call(self, inputs: Any) -> Any:
             return max_pool(inputs, self.pool_size) if side_by_side(self, inputs) else super().call(inputs)
 
-    class SlicedAveragePooling2D(layers.AveragePooling2D):  # type: ignore[misc]
+    class SlicedAveragePooling2D(layers.AveragePooling2D):  # type: ignore[misc, name-defined]
         """AveragePooling2D by `average_pool`."""
 
         def call(self, inputs: Any) -> Any:

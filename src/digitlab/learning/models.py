@@ -67,8 +67,7 @@ def _convolution(recipe: Recipe, filters: int, size: int = 3, **options: Any) ->
         return [layers.Conv2D(filters, size, activation=recipe.activation, kernel_initializer="he_normal", **options)]
     return [
         layers.Conv2D(filters, size, use_bias=False, kernel_initializer="he_normal", **options),
-        # 0.9 instead of Keras' 0.99: the statistics follow the weights within an epoch.
-        layers.BatchNormalization(momentum=0.9),
+        layers.BatchNormalization(),
         layers.Activation(recipe.activation),
     ]
 
