@@ -1,4 +1,4 @@
-"""The plain PyTorch loop that people write: 784-128-10 or a small convnet, Adam, tensors in memory. Runs without digitlab.
+"""The plain PyTorch loop that people write: 784-128-10 or a convnet, Adam, tensors in memory. Runs without digitlab.
 
     python torch_loop.py mnist.npz --epochs 4 --batch-size 32 [--whole FOLDER]
 

@@ -84,7 +84,7 @@ def open_model(path: Path, *, threads: int | None = None) -> OnnxModel:
     """
     if not path.is_file():
         raise ReadingError(f"{path}: no such model. Name an .onnx file or a finished run's folder.")
-    import onnxruntime  # type: ignore[import-untyped]
+    import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or os.cpu_count() or 1
