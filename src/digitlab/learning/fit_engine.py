@@ -39,12 +39,12 @@ class FitTrainer:
         model.compile(optimizer=optimizer, loss=make_loss(recipe), metrics=["accuracy"])
 
     def _inputs(self, images: np.ndarray) -> np.ndarray:
-        pixels: np.ndarray = images.reshape(-1, *self._model.input_shape[1:]).astype(np.float32)
-        return pixels
+        return images.reshape(-1, *self._model.input_shape[1:]).astype(np.float32)
 
     def _targets(self, labels: np.ndarray) -> np.ndarray:
         if self._recipe.loss == "categorical_crossentropy":
-            return np.eye(self._model.output_shape[-1], dtype=np.float32)[labels]
+            one_hot: np.ndarray = np.eye(self._model.output_shape[-1], dtype=np.float32)[labels]
+            return one_hot
         return np.asarray(labels, np.int32)
 
     def _changed(self, images: np.ndarray, step: int) -> np.ndarray:
