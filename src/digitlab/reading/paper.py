@@ -70,11 +70,12 @@ def ink_is_dark(grey: np.ndarray) -> bool:
     """
     from scipy import ndimage
 
-    fine, small = small_copy(grey, 512), small_copy(grey, 64)
-    limit = min(small.shape)
+    fine = small_copy(grey, 512)
     vote = 0.0
-    for part in (0.15, 0.35, 0.7):
-        paper = ndimage.median_filter(small, max(3, int(part * limit) | 1), mode="nearest")
+    # A median costs its window's area: the wider the window, the smaller the copy (35 ms against 3).
+    for part, side in ((0.15, 64), (0.35, 40), (0.7, 28)):
+        small = small_copy(grey, side)
+        paper = ndimage.median_filter(small, max(3, int(part * min(small.shape)) | 1), mode="nearest")
         away = fine - resized(paper, fine.shape)
         vote += float((away * np.abs(away)).sum())
     return vote <= 0
@@ -159,10 +160,10 @@ def levelled(ink: np.ndarray) -> np.ndarray:
     """
     from scipy import ndimage
 
-    small = small_copy(ink, 96)
+    small = small_copy(ink, 64)
     # Not more than a tenth: inside a very fat stroke the whole neighbourhood is ink.
     common = ndimage.percentile_filter(small, 30, max(3, min(small.shape) // 6 | 1), mode="nearest").clip(0, 0.1)
-    common = resized(ndimage.gaussian_filter(common, 2.0, mode="nearest"), ink.shape)
+    common = resized(ndimage.gaussian_filter(common, 1.5, mode="nearest"), ink.shape)
     return np.asarray(np.clip(ink - common, 0, 1), dtype=np.float32)
 
 
