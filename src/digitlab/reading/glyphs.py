@@ -101,7 +101,7 @@ def find_glyphs(picture: Picture, *, single: bool = False, judge: Judge | None =
         ink *= sheet[0]
     # Not of the ink, which stops at 0 and so hides half of the grain.
     noise = noise_of(grey / np.maximum(paper, DARKEST))
-    if noise > 0.012:
+    if noise > 0.02:
         # Grain breaks strokes and feeds specks; half a pixel to a pixel of blur thins it out and costs no corner. What
         # is left of it is known: a Gaussian of width s leaves 1 / (2 s sqrt(pi)) of it, a narrow one a little less.
         ink = ndimage.gaussian_filter(ink, 0.6 if noise < 0.03 else 1.0)
