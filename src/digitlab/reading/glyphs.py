@@ -18,7 +18,7 @@ from digitlab.reading.components import (
 )
 from digitlab.reading.normalise import normalise
 from digitlab.reading.order import lines_of
-from digitlab.reading.paper import ink_is_dark, ink_of, noise_of, paper_of, separating_grey
+from digitlab.reading.paper import DARKEST, ink_is_dark, ink_of, levelled, noise_of, paper_of, separating_grey
 from digitlab.reading.picture import Picture
 from digitlab.reading.rulings import remove_rulings
 from digitlab.reading.sheet import sheet_on_table
@@ -96,14 +96,16 @@ def find_glyphs(picture: Picture, *, single: bool = False, judge: Judge | None =
     if inverted:
         grey = 255 - grey
     paper = paper_of(grey)
-    ink = ink_of(grey, paper)
+    ink = levelled(ink_of(grey, paper))
     if sheet is not None:
         ink *= sheet[0]
-    noise = noise_of(ink)
-    if noise > 0.012:
-        # Grain breaks strokes and feeds specks; half a pixel to a pixel of blur halves it and costs no corner.
+    # Not of the ink, which stops at 0 and so hides half of the grain.
+    noise = noise_of(grey / np.maximum(paper, DARKEST))
+    if noise > 0.02:
+        # Grain breaks strokes and feeds specks; half a pixel to a pixel of blur thins it out and costs no corner. What
+        # is left of it is known: a Gaussian of width s leaves 1 / (2 s sqrt(pi)) of it, a narrow one a little less.
         ink = ndimage.gaussian_filter(ink, 0.6 if noise < 0.03 else 1.0)
-        noise = noise_of(ink)
+        noise *= 0.45 if noise < 0.03 else 0.28
     contrast = page_contrast(ink, noise)
     mask = ink > max(FAINT * contrast, 3.5 * noise, 0.02) if contrast else np.zeros(ink.shape, bool)
     rulings = np.zeros_like(mask)

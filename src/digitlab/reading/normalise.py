@@ -32,7 +32,7 @@ def normalise(ink: np.ndarray) -> np.ndarray:
     Example:
         >>> bar = np.ones((60, 9))
         >>> glyph = normalise(bar)
-        >>> glyph.shape, int((glyph.max(axis=1) > 0).sum())
+        >>> glyph.shape, int((glyph.max(axis=1) > 127).sum())
         ((28, 28), 20)
     """
     from scipy import ndimage

@@ -6,6 +6,8 @@ import numpy as np
 
 # The paper is estimated on a picture of about this many pixels on its long side: strokes average out, shadows stay.
 SMALL_SIDE = 224
+# Paper darker than this counts as if it were this light: dividing by less would make ink of the grain.
+DARKEST = 80
 
 
 def separating_grey(pixels: np.ndarray) -> np.ndarray:
@@ -68,11 +70,12 @@ def ink_is_dark(grey: np.ndarray) -> bool:
     """
     from scipy import ndimage
 
-    fine, small = small_copy(grey, 512), small_copy(grey, 64)
-    limit = min(small.shape)
+    fine = small_copy(grey, 512)
     vote = 0.0
-    for part in (0.15, 0.35, 0.7):
-        paper = ndimage.median_filter(small, max(3, int(part * limit) | 1), mode="nearest")
+    # A median costs its window's area: the wider the window, the smaller the copy (35 ms against 3).
+    for part, side in ((0.15, 64), (0.35, 40), (0.7, 28)):
+        small = small_copy(grey, side)
+        paper = ndimage.median_filter(small, max(3, int(part * min(small.shape)) | 1), mode="nearest")
         away = fine - resized(paper, fine.shape)
         vote += float((away * np.abs(away)).sum())
     return vote <= 0
@@ -101,7 +104,7 @@ def paper_of(grey: np.ndarray) -> np.ndarray:
     # Wider than the fattest stroke (a quarter of the short side), or a thick pen would count as paper...
     widest = max(5, int(0.28 * min(small.shape)) | 1)
     filled = _filled(small, widest)
-    ink = 1 - small / np.maximum(filled, 16)
+    ink = ink_of(small, filled)
     strong = ink > 0.5 * np.quantile(ink, 0.995)
     # ...but no wider than it takes to fill what is really dark: a shadow just a little larger then stays paper.
     for size in (5, 9, 15, 23, 35):
@@ -139,7 +142,29 @@ def ink_of(grey: np.ndarray, paper: np.ndarray) -> np.ndarray:
         >>> ink_of(np.full((2, 2), 50, np.float32), np.full((2, 2), 200, np.float32))[0, 0]
         np.float32(0.75)
     """
-    return np.asarray(np.clip(1 - grey / np.maximum(paper, 16), 0, 1), dtype=np.float32)
+    return np.asarray(np.clip((paper - grey) / np.maximum(paper, DARKEST), 0, 1), dtype=np.float32)
+
+
+def levelled(ink: np.ndarray) -> np.ndarray:
+    """Take off what a whole neighbourhood has in common: paper a little darker than was estimated.
+
+    Args:
+        ink: (h, w) float32, 0..1.
+
+    Returns:
+        (h, w) float32, at most 0.1 lower.
+
+    Example:
+        >>> float(levelled(np.full((64, 64), 0.05, np.float32)).max())
+        0.0
+    """
+    from scipy import ndimage
+
+    small = small_copy(ink, 64)
+    # Not more than a tenth: inside a very fat stroke the whole neighbourhood is ink.
+    common = ndimage.percentile_filter(small, 30, max(3, min(small.shape) // 6 | 1), mode="nearest").clip(0, 0.1)
+    common = resized(ndimage.gaussian_filter(common, 1.5, mode="nearest"), ink.shape)
+    return np.asarray(np.clip(ink - common, 0, 1), dtype=np.float32)
 
 
 def noise_of(ink: np.ndarray) -> float:

@@ -78,15 +78,23 @@ class _Rows:
 
     def lines(self, least: int) -> np.ndarray:
         """Line pixels on runs of at least `least` pixels, strokes that cross them spared; unsheared (h, w) bool."""
+        from scipy import ndimage
+
         if not self.possible or least > self.shape[1]:
             return np.zeros(self.shape, bool)
         runs = _long_runs(self.flat, least)
         if not runs.any():
             return np.zeros(self.shape, bool)
-        usual = np.median(self.thickness[runs])
-        if usual > self.shape[1] / SLENDER + 1:
+        # Long runs through fat strokes say nothing about the lines.
+        runs &= self.thickness <= self.shape[1] / SLENDER + 1
+        if not runs.any():
             return np.zeros(self.shape, bool)
-        return _unshear(runs & (self.thickness <= 1.5 * usual + 1), self.shifts, self.shape[0])
+        usual = np.median(self.thickness[runs])
+        # The line's soft edge is on no long run of its own: it goes with the pixels above or below it.
+        reach = 3
+        near = ndimage.maximum_filter1d(runs.view(np.uint8), reach, axis=0) > 0
+        thin = self.flat & (self.thickness <= 1.5 * usual + 1)
+        return _unshear(near & thin, self.shifts, self.shape[0])
 
 
 def _pieces(lines: np.ndarray) -> int:
@@ -167,9 +175,12 @@ def _digit_height(clean: np.ndarray) -> int:
     labels, count = ndimage.label(clean, np.ones((3, 3)))
     if count == 0:
         return 0
-    areas = np.bincount(labels.ravel())[1:]
+    areas = np.bincount(labels.ravel())[1:].astype(float)
     heights = np.array([box[0].stop - box[0].start for box in ndimage.find_objects(labels)])
-    # Crumbs of a worn line must not vote; of the rest, half of all height lies in components at least this tall.
+    widths = np.array([box[1].stop - box[1].start for box in ndimage.find_objects(labels)])
+    # Dashes and crumbs of a worn line must not vote; of the rest, half of all height lies in components at least this
+    # tall.
+    areas[widths > 3 * heights] = 0
     if areas.max() < 12:
         return 0
     heights = np.sort(heights[areas >= 0.1 * np.percentile(areas[areas >= 12], 90)])

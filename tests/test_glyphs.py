@@ -1,0 +1,367 @@
+"""From picture to glyphs: each stage against an answer known beforehand, and laws over random pages."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pages import mnist
+from PIL import Image
+from scipy import ndimage
+
+from digitlab.errors import ReadingError
+from digitlab.reading.components import Blob, blobs_of, page_contrast, rejoin
+from digitlab.reading.glyphs import find_glyphs
+from digitlab.reading.normalise import normalise
+from digitlab.reading.order import lines_of
+from digitlab.reading.paper import ink_is_dark, ink_of, noise_of, paper_of, separating_grey
+from digitlab.reading.picture import MAX_PIXELS, Picture, open_pages
+from digitlab.reading.rulings import remove_rulings
+from digitlab.reading.sheet import sheet_on_table
+from digitlab.reading.split import split_touching
+
+
+@pytest.fixture(scope="module")
+def digits() -> np.ndarray:
+    return mnist("validation")[0][:200]
+
+
+def page_with(digit: np.ndarray, factor: int = 3) -> np.ndarray:
+    """One digit, dark on white, enlarged by repetition."""
+    return np.pad(255 - digit.repeat(factor, 0).repeat(factor, 1), 40, constant_values=255)
+
+
+# Opening
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F"])
+@pytest.mark.parametrize("ending", ["png", "tiff"])
+def test_every_mode_shows_the_same_page(tmp_path: Path, mode: str, ending: str) -> None:
+    grey = np.full((200, 240), 255, np.uint8)
+    grey[50:150, 100:115] = 0
+    image = Image.fromarray(grey)
+    if mode in ("I;16", "I"):
+        image = Image.fromarray(grey.astype(np.uint16) * 257 if mode == "I;16" else grey.astype(np.int32) * 257)
+    elif mode == "F":
+        image = Image.fromarray(grey.astype(np.float32) / 255)
+    else:
+        image = image.convert(mode)
+    if ending == "png" and mode in ("CMYK", "F", "I"):
+        pytest.skip("PNG does not hold it")
+    file = tmp_path / f"page.{ending}"
+    image.save(file)
+    (picture,) = open_pages(file)
+    assert picture.size == (240, 200)
+    glyphs, _ = find_glyphs(picture)
+    assert [glyph.box for glyph in glyphs] == [(100, 50, 115, 150)]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_rotation_is_undone_and_boxes_follow(tmp_path: Path, orientation: int) -> None:
+    upright = Image.fromarray(np.pad(np.zeros((80, 12), np.uint8), ((30, 90), (60, 200)), constant_values=255))
+    stored = {
+        1: upright,
+        2: upright.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+        3: upright.transpose(Image.Transpose.ROTATE_180),
+        4: upright.transpose(Image.Transpose.FLIP_TOP_BOTTOM),
+        5: upright.transpose(Image.Transpose.TRANSPOSE),
+        6: upright.transpose(Image.Transpose.ROTATE_90),
+        7: upright.transpose(Image.Transpose.TRANSVERSE),
+        8: upright.transpose(Image.Transpose.ROTATE_270),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = tmp_path / "photo.png"
+    stored.save(file, exif=exif)
+    (picture,) = open_pages(file)
+    assert picture.size == upright.size
+    (glyph,) = find_glyphs(picture)[0]
+    assert glyph.box == (60, 30, 72, 110)
+
+
+def test_transparent_drawings_get_the_paper_their_ink_needs() -> None:
+    alpha = np.zeros((120, 120), np.uint8)
+    alpha[30:90, 55:63] = 255
+    for ink in (0, 255):
+        rgba = np.dstack([np.full_like(alpha, ink)] * 3 + [alpha])
+        (glyph,) = find_glyphs(next(open_pages(rgba)))[0]
+        assert glyph.box == (55, 30, 63, 90)
+
+
+def test_tiff_pages_come_one_by_one(tmp_path: Path) -> None:
+    sheets = [Image.new("L", (200 + 10 * i, 100), 255) for i in range(3)]
+    sheets[0].save(tmp_path / "three.tiff", save_all=True, append_images=sheets[1:])
+    assert [page.size for page in open_pages(tmp_path / "three.tiff")] == [(200, 100), (210, 100), (220, 100)]
+
+
+def bomb() -> bytes:
+    """A PNG of 60,000 x 60,000 pixels in a few bytes."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+
+
+def truncated() -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 200), np.uint8)).save(file, "PNG")
+    return file.getvalue()[:9000]
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "0 bytes"),
+        (b"just a letter, no picture", "not a picture"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0" * 40, "picture"),
+        (truncated(), "damaged"),
+        (bomb(), "megapixels"),
+    ],
+)
+def test_hostile_files_give_one_line_that_names_them(tmp_path: Path, body: bytes, says: str) -> None:
+    file = tmp_path / "some.png"
+    file.write_bytes(body)
+    with pytest.raises(ReadingError) as caught:
+        list(open_pages(file))
+    message = str(caught.value)
+    assert says in message
+    assert message.startswith(str(file))
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("array", [np.zeros((3, 3)), np.zeros((3, 3, 2), np.uint8), np.zeros((0, 5), np.uint8)])
+def test_arrays_of_another_kind_are_refused(array: np.ndarray) -> None:
+    with pytest.raises(ReadingError, match="shape"):
+        list(open_pages(array))
+
+
+def test_large_pages_are_worked_on_shrunk_and_boxes_stay_in_their_pixels(tmp_path: Path) -> None:
+    page = np.full((3000, 4000), 240, np.uint8)
+    page[1000:1600, 2000:2060] = 20
+    for ending in ("jpg", "png"):
+        file = tmp_path / f"large.{ending}"
+        Image.fromarray(page).save(file)
+        (picture,) = open_pages(file)
+        assert picture.size == (4000, 3000)
+        assert picture.pixels.size < 3.5e6
+        (glyph,) = find_glyphs(picture)[0]
+        assert np.abs(np.array(glyph.box) - (2000, 1000, 2060, 1600)).max() <= 4
+    assert MAX_PIXELS >= 50_000_000
+
+
+# Paper and ink
+
+
+@given(hue=st.sampled_from([(200, 20, 30), (20, 40, 180), (0, 0, 0), (30, 120, 40), (240, 220, 40)]))
+def test_grey_keeps_more_contrast_than_luminance(hue: tuple[int, int, int]) -> None:
+    page = np.full((80, 80, 3), 250, np.uint8)
+    page[20:60, 38:43] = hue
+    grey = separating_grey(page)
+    luminance = np.asarray(Image.fromarray(page).convert("L"), float)
+    assert grey[0, 0] - grey[40, 40] >= luminance[0, 0] - luminance[40, 40] - 1
+
+
+def test_polarity_comes_from_the_paper_not_from_the_mean(digits: np.ndarray) -> None:
+    for digit in digits[:40]:
+        fat = ndimage.grey_dilation(digit, (3, 3)).astype(np.float32)
+        assert not ink_is_dark(fat)
+        assert ink_is_dark(255 - fat)
+    # A sheet on a black table: three quarters of the picture are dark, and so is the ink.
+    photo = np.full((200, 200), 30, np.float32)
+    photo[40:160, 30:170] = 220
+    for x in range(45, 150, 25):
+        photo[70:110, x : x + 4] = 60
+        photo[120:150, x : x + 4] = 60
+    found = sheet_on_table(photo)
+    assert found is not None
+    sheet, painted = found
+    assert sheet[100, 100]
+    assert not sheet[10, 10]
+    assert painted[10, 10] == pytest.approx(220, abs=3)
+
+
+def test_paper_follows_a_shadow_and_ink_forgets_it() -> None:
+    light = np.tile(np.linspace(250, 90, 300, dtype=np.float32), (200, 1))
+    light[:, 150:] -= 30
+    page = light.copy()
+    for x in (40, 120, 200, 260):
+        page[60:140, x : x + 6] *= 0.3
+    ink = ink_of(page, paper_of(page))
+    for x in (40, 120, 200, 260):
+        assert ink[100, x + 3] == pytest.approx(0.7, abs=0.08)
+    blank = np.ones_like(page, bool)
+    blank[50:150] = False
+    assert np.quantile(ink[blank], 0.98) < 0.06
+
+
+def test_noise_is_measured() -> None:
+    noise = np.random.default_rng(0).normal(0.5, 0.05, (300, 300)).astype(np.float32)
+    assert noise_of(noise) == pytest.approx(0.05, rel=0.1)
+
+
+@pytest.mark.parametrize("noise", [0, 3, 12])
+def test_an_empty_page_has_no_glyphs(noise: float) -> None:
+    rng = np.random.default_rng(1)
+    page = np.linspace(240, 150, 400) + rng.normal(0, noise, (300, 400))
+    glyphs, stages = find_glyphs(next(open_pages(page.clip(0, 255).astype(np.uint8))))
+    assert glyphs == []
+    assert stages.mask.shape == stages.grey.shape
+
+
+# Rulings
+
+
+@pytest.mark.parametrize("angle", [-9.0, 0.0, 4.0])
+@pytest.mark.parametrize("squared", [False, True])
+def test_rulings_go_and_digits_stay(angle: float, squared: bool, digits: np.ndarray) -> None:
+    writing = np.zeros((400, 600), np.float32)
+    for i in range(8):
+        writing[150:206, 40 + 65 * i : 96 + 65 * i] = digits[i].repeat(2, 0).repeat(2, 1)
+    lines = np.zeros_like(writing)
+    lines[20::45] = lines[21::45] = 1
+    if squared:
+        lines[:, 10::45] = lines[:, 11::45] = 1
+    turned = ndimage.rotate(lines, angle, reshape=False, order=1) > 0.5
+    strong = writing > 100
+    clean, gone = remove_rulings(strong | turned, strong)
+    assert gone[~strong].sum() > 0.9 * (turned & ~strong).sum()
+    # What a line runs through keeps its ink.
+    assert clean[strong].mean() > 0.9
+
+
+def test_strokes_of_a_lone_digit_are_no_rulings(digits: np.ndarray) -> None:
+    seven = np.zeros((300, 240), bool)
+    seven[40:46, 30:200] = True
+    for y in range(46, 270):
+        seven[y, 195 - y // 3 : 201 - y // 3] = True
+    one = np.zeros((300, 100), bool)
+    one[5:295, 48:53] = True
+    for shape in (seven, one):
+        clean, gone = remove_rulings(shape, shape)
+        assert not gone.any()
+        assert (clean == shape).all()
+
+
+# Components
+
+
+def test_blobs_are_what_hangs_together() -> None:
+    ink = np.zeros((60, 90), np.float32)
+    ink[10:40, 10:16] = 0.9
+    ink[10:40, 40:46] = 0.25
+    found = blobs_of(ink, ink > 0.1, 0.5)
+    assert sorted((blob.left, blob.top, blob.right, blob.bottom) for blob in found) == [
+        (10, 10, 16, 40),
+        (40, 10, 46, 40),
+    ]
+    assert page_contrast(ink, 0.0) == pytest.approx(0.9)
+
+
+def test_broken_digits_are_rejoined_and_neighbours_are_not() -> None:
+    bar = Blob(10, 20, np.ones((5, 25), bool), 1.0)
+    stem = Blob(18, 20, np.ones((35, 6), bool), 1.0)
+    neighbour = Blob(10, 50, np.ones((43, 6), bool), 1.0)
+    below = Blob(62, 20, np.ones((43, 6), bool), 1.0)
+    joined = rejoin([bar, stem, neighbour, below], 43.0)
+    boxes = sorted((blob.left, blob.top, blob.right, blob.bottom) for blob in joined)
+    assert boxes == [(20, 10, 45, 53), (20, 62, 26, 105), (50, 10, 56, 53)]
+
+
+def test_touching_digits_are_cut_where_the_judge_likes_the_parts() -> None:
+    ink = np.zeros((80, 120), np.float32)
+    ink[20:60, 20:26] = ink[20:60, 70:76] = 1
+    ink[38:42, 20:76] = 1
+    blob = Blob(20, 20, ink[20:60, 20:76] > 0, 1.0)
+    narrow = [0]
+
+    def judge(images: np.ndarray) -> np.ndarray:
+        narrow[0] += len(images)
+        return np.array([0.95 if image.any(0).sum() < 20 else 0.1 for image in images])
+
+    blobs, images = split_touching([blob], [normalise(ink[20:60, 20:76])], ink, 40.0, judge)
+    assert len(blobs) == len(images) == 2
+    assert narrow[0] > 2
+    kept, _ = split_touching(
+        [blob], [normalise(ink[20:60, 20:76])], ink, 40.0, lambda images: np.full(len(images), 0.5)
+    )
+    assert kept == [blob]
+
+
+# Order
+
+
+@given(
+    slope=st.floats(-0.17, 0.17),
+    counts=st.lists(st.integers(1, 9), min_size=1, max_size=5),
+    seed=st.integers(0, 2**20),
+)
+@settings(deadline=None, max_examples=40)
+def test_lines_are_found_however_they_climb(slope: float, counts: list[int], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    boxes = []
+    for row, count in enumerate(counts):
+        for column in range(count):
+            x, y = 40 * column + rng.uniform(-4, 4), 90 * row + rng.uniform(-3, 3)
+            boxes.append((x, y + slope * x, x + rng.uniform(8, 28), y + slope * x + 30))
+    order = rng.permutation(len(boxes))
+    lines = lines_of(np.array(boxes)[order])
+    starts = np.cumsum([0, *counts])
+    if max(counts) >= 3 or len(counts) == 1 or abs(slope) * 40 * max(counts) < 12:
+        assert [[int(order[i]) for i in line] for line in lines] == [
+            list(range(starts[k], starts[k + 1])) for k in range(len(counts))
+        ]
+
+
+# MNIST's geometry
+
+
+def test_mnist_digits_come_back_nearly_as_they_were(digits: np.ndarray) -> None:
+    again = np.stack([normalise(digit / 255) for digit in digits])
+    alike = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(digits, again, strict=True)]
+    assert np.median(alike) > 0.95
+    assert np.quantile(alike, 0.05) > 0.85
+
+
+@given(seed=st.integers(0, 199), factor=st.integers(1, 9), pad=st.integers(0, 30))
+@settings(deadline=None, max_examples=40)
+def test_glyphs_have_mnists_geometry(seed: int, factor: int, pad: int) -> None:
+    digit = mnist_digit(seed)
+    glyph = normalise(np.pad(digit.repeat(factor, 0).repeat(factor, 1) / 255, pad))
+    assert glyph.shape == (28, 28)
+    assert glyph.dtype == np.uint8
+    rows, columns = np.nonzero(glyph.max(1) > 127)[0], np.nonzero(glyph.max(0) > 127)[0]
+    assert 18 <= max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1 <= 21
+    centre = ndimage.center_of_mass(glyph.astype(float))
+    assert np.abs(np.array(centre) - 14).max() < 1.0
+
+
+_cache: dict[str, np.ndarray] = {}
+
+
+def mnist_digit(index: int) -> np.ndarray:
+    if "digits" not in _cache:
+        _cache["digits"] = mnist("validation")[0][:200]
+    return _cache["digits"][index]
+
+
+@given(index=st.integers(0, 199), right=st.integers(0, 150), down=st.integers(0, 150))
+@settings(deadline=None, max_examples=25)
+def test_moving_the_ink_does_not_change_the_glyph(index: int, right: int, down: int) -> None:
+    digit = 255 - mnist_digit(index).repeat(3, 0).repeat(3, 1)
+    pages = []
+    for x, y in ((75, 75), (right, down)):
+        page = np.full((240, 240), 255, np.uint8)
+        page[y : y + 84, x : x + 84] = digit
+        pages.append(find_glyphs(Picture(page, (240, 240), 1.0))[0])
+    assert [len(glyphs) for glyphs in pages] == [1, 1]
+    here, there = (glyphs[0] for glyphs in pages)
+    assert np.abs(here.image.astype(int) - there.image).mean() < 4
+    assert np.array_equal(np.array(there.box) - here.box, [right - 75, down - 75] * 2)
