@@ -1,7 +1,7 @@
 """Put two trained networks into the package: the one that names digits, the one that knows what is none.
 
     python benchmarks/non_digits.py gate.npz
-    digitlab train <recipe> --name digits && digitlab train <recipe> --data gate.npz --name gate
+    digitlab train cnn --name digits && digitlab train cnn --epochs 8 --data gate.npz --name gate
     python benchmarks/bundle.py runs/digits runs/gate
 
 Fits the temperature on the validation digits and chooses the threshold below which something is no digit on validation
@@ -108,7 +108,9 @@ def recipe_of(path: Path) -> dict[str, Any]:
     if not file.is_file():
         return {"recipe": f"{path.name}, trained elsewhere"}
     run = json.loads(file.read_text())
-    return {name: run[name] for name in ("recipe", "seed", "data", "versions") if name in run}
+    # Not the data's path: it is a matter of the machine.
+    data = {name: run["data"][name] for name in ("name", "sha256", "counts")}
+    return {"recipe": run["recipe"], "seed": run["seed"], "data": data, "versions": run["versions"]}
 
 
 def store(model: OnnxModel, path: Path, metadata: dict[str, str]) -> None:

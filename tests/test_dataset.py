@@ -42,7 +42,7 @@ def test_bundled_mnist_is_the_original(mnist: Dataset) -> None:
 
 
 def test_what_mnist_is_called(mnist: Dataset) -> None:
-    assert (mnist.name, mnist.source) == ("mnist", "bundled")
+    assert (mnist.name, mnist.source) == ("MNIST", "bundled")
     assert mnist.class_names == tuple("0123456789")
     lines = "".join(f"{hashlib.sha256(unpacked(name)).hexdigest()}\n" for name in MNIST_SHA256)
     assert mnist.sha256 == hashlib.sha256(lines.encode()).hexdigest()

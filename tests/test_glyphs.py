@@ -363,5 +363,7 @@ def test_moving_the_ink_does_not_change_the_glyph(index: int, right: int, down: 
         pages.append(find_glyphs(Picture(page, (240, 240), 1.0))[0])
     assert [len(glyphs) for glyphs in pages] == [1, 1]
     here, there = (glyphs[0] for glyphs in pages)
-    assert np.abs(here.image.astype(int) - there.image).mean() < 4
+    # The paper is estimated on a coarse grid, so a move by part of a cell shows a little: 8 of 255 was the most seen,
+    # on 1 of 200 digits; a digit read as another differs by 20 and more.
+    assert np.abs(here.image.astype(int) - there.image).mean() < 10
     assert np.array_equal(np.array(there.box) - here.box, [right - 75, down - 75] * 2)

@@ -168,7 +168,7 @@ def test_a_damaged_checkpoint_is_refused_and_kept(stopped: Run) -> None:
         workflow.resume(stopped.path)
     assert file.read_bytes() == damaged
     assert (stopped.path / "history.csv").read_bytes() == history
-    assert stopped.state == "failed"
+    assert stopped.state == "interrupted"
 
 
 def test_changed_data_is_refused(stopped: Run, data: Path) -> None:

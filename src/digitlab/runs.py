@@ -156,6 +156,11 @@ class Run:
 
     # Writing, by the process that holds the lock.
 
+    def tidy(self) -> None:
+        """Take away what a killed process left half written."""
+        for file in (*self.path.glob(".*.tmp*"), *self.path.glob("figures/.*.tmp*")):
+            file.unlink(missing_ok=True)
+
     def update(self, **changes: Any) -> None:
         """Change entries of `run.json`."""
         write_json(self.path / "run.json", {**self.info, **changes})

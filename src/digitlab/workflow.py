@@ -185,6 +185,7 @@ def resume(
         dataset = dataset_of(run, data)
         if info["own_model"] != _own_model(info["recipe"]["network"]):
             raise RunError(f"{run.path}: {info['recipe']['network']} changed since it began. Restore it, or train anew")
+        run.tidy()
         state = run.checkpoint()
         with Drawer() as drawer:
             built = _build(run.recipe, dataset, model, watcher, stopwatch)

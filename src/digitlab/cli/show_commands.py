@@ -74,12 +74,18 @@ def data(
     source: Annotated[str | None, typer.Option("--data", help="As in `digitlab train --data`.")] = None,
     validation: Annotated[int, typer.Option(help="Training images kept for validation.")] = 5000,
     png: Annotated[Path | None, typer.Option(help="Write the sample grid as a picture.")] = None,
+    augmented: Annotated[
+        str | None, typer.Option(metavar="RECIPE", help="Show pictures before and after a recipe's augmentation.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the data: counts a class, pixel statistics, sample pictures."""
     from digitlab.data import load, overview
 
     dataset = load(source, validation=validation)
+    if augmented is not None:
+        _show_augmented(dataset, augmented, png)
+        return
     facts = overview.describe(dataset)
     if png is not None:
         indices = overview.sample_indices(dataset.train.labels, per_class=10)
@@ -95,6 +101,31 @@ def data(
     _print_overview(dataset, facts)
     if png is not None:
         print(f"\nsample grid written to {png}")
+
+
+def _show_augmented(dataset: Dataset, name: str, png: Path | None) -> None:
+    """One digit a class as it is and, beside it, as a training step may see it."""
+    from digitlab.data import overview
+    from digitlab.learning import recipe
+    from digitlab.learning.augment import active, examples
+
+    try:
+        settings = recipe(name)
+    except RecipeError as error:
+        fail(str(error), 2)
+    if not active(settings):
+        fail(f"recipe {name} changes no pictures; try --augmented cnn", 2)
+    chosen = overview.sample_indices(dataset.train.labels, per_class=1)
+    rows = examples(dataset.train.images[chosen], settings, columns=4)
+    print(f"recipe {name}: each row one picture as it is, then as training sees it\n")
+    for row in rows:
+        for line in overview.terminal_grid(row, columns=5):
+            print(line)
+    if png is not None:
+        encoded = io.BytesIO()
+        overview.grid_image(rows.reshape(-1, *rows.shape[2:]), columns=5).save(encoded, "png")
+        write_atomically(png, encoded.getvalue())
+        print(f"\nwritten to {png}")
 
 
 def _print_overview(dataset: Dataset, facts: Overview) -> None:
