@@ -91,7 +91,7 @@ def test_every_activation(name: str, images: np.ndarray) -> None:
     same(model, images)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     kernel=st.tuples(st.integers(1, 5), st.integers(1, 5)),
     stride=st.integers(1, 3),
