@@ -1,7 +1,7 @@
 """Put two trained networks into the package: the one that names digits, the one that knows what is none.
 
     python benchmarks/non_digits.py gate.npz
-    digitlab train cnn --name digits && digitlab train cnn --epochs 8 --data gate.npz --name gate
+    digitlab train cnn --name digits && digitlab train cnn --epochs 20 --data gate.npz --name gate
     python benchmarks/bundle.py runs/digits runs/gate
 
 Fits the temperature on the validation digits and chooses the threshold below which something is no digit on validation
