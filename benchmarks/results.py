@@ -23,7 +23,9 @@ def provenance(extra: str = "") -> str:
     """One line: when, on what, with which versions, by which command."""
     found = machine()
     packages = ", ".join(f"{name} {version}" for name, version in versions().items())
-    command = "python " + " ".join(["benchmarks/" + Path(sys.argv[0]).name, *sys.argv[1:]])
+    # Paths are a matter of the machine (`--peers /some/where`), so they stay out.
+    words = [word for word in sys.argv[1:] if "/" not in word and word != "--peers"]
+    command = "python " + " ".join(["benchmarks/" + Path(sys.argv[0]).name, *words])
     return (
         f"{datetime.date.today().isoformat()}; {found['processor']}, {found['cores']} cores, {found['system']}; "
         f"{packages}{'; ' + extra if extra else ''}. Command: `{command}`"

@@ -158,3 +158,15 @@ def test_json_has_no_nan(tmp_path: Path) -> None:
         runs.write_json(tmp_path / "a.json", {"x": float("nan")})
     runs.write_json(tmp_path / "a.json", {"ü": 1})
     assert json.loads((tmp_path / "a.json").read_text("utf-8")) == {"ü": 1}
+
+
+def test_a_run_of_format_1_is_read_as_it_was_written() -> None:
+    """A run folder kept since the format was made: whatever changes, it must open and say the same."""
+    run = runs.open_run(Path(__file__).parent / "data" / "run-format-1")
+    assert (run.state, run.recipe.name, run.recipe.epochs) == ("finished", "linear", 2)
+    assert run.history["epoch"] == [1.0, 2.0]
+    kept = run.predictions
+    assert kept["test_probabilities"].shape == (100, 10)
+    assert run.evaluation.samples == 100
+    assert run.evaluation.accuracy == (kept["test_probabilities"].argmax(1) == kept["test_labels"]).mean()
+    assert run.model.count_params() == run.info["parameters"] == 7850
