@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 from pathlib import Path
@@ -46,21 +47,18 @@ def recipes(
     if as_json:
         print(json.dumps([{**r.to_dict(), "measured": results.get(r.name)} for r in RECIPES.values()], default=vars))
         return
-    from rich import box
     from rich.console import Console
-    from rich.table import Table
 
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    table.add_column("recipe", style="bold", no_wrap=True)
-    table.add_column("network")
-    for column in ("epochs", "parameters", "test accuracy", "seconds"):
-        table.add_column(column, justify="right", no_wrap=True)
+    console = Console(highlight=False)
+    say = functools.partial(console.print, soft_wrap=True)
+    say(f"{'recipe':<15} {'epochs':>6}  {'parameters':>10}  {'test accuracy':>14}  {'seconds':>7}", style="dim")
     for r in RECIPES.values():
         row = results.get(r.name)
-        cells = (f"{row.parameters:,}", row.short(), f"{row.seconds:.1f}") if row else ("", "not measured yet", "")
-        table.add_row(r.name, r.description, str(r.epochs), *cells)
-    console = Console(highlight=False)
-    console.print(table)
+        cells = (f"{row.parameters:,}", row.short(), f"{row.seconds:.1f}") if row else ("", "not measured", "")
+        line = f"[bold]{r.name:<15}[/] {r.epochs:>6}  {cells[0]:>10}  {cells[1]:>14}  {cells[2]:>7}"
+        # Beside the numbers where it fits, else below them: a wrapped cell is hard to read.
+        say(f"{line}  {r.description}" if console.width >= 120 else f"{line}\n  [dim]{r.description}[/]")
+    say()
     if results:
         first = next(iter(results.values()))
         console.print(
