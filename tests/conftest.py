@@ -7,9 +7,15 @@ import os
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("MPLBACKEND", "agg")
 
+import hypothesis
 import pytest
 
 from digitlab.data import Dataset, Split, load
+
+# CI judges a change, so it tries the same examples each time; everybody else keeps looking for new ones.
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("ci")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -169,7 +169,10 @@ def test_fit_never_makes_the_loss_worse(case):
     temperature = fit_temperature(probabilities, labels)
     assert math.isfinite(temperature)
     assert temperature > 0
-    assert log_loss(apply_temperature(probabilities, temperature), labels) <= log_loss(probabilities, labels)
+    # A unit in the last place may come from the division by a temperature of 1 alone.
+    assert log_loss(apply_temperature(probabilities, temperature), labels) <= log_loss(probabilities, labels) * (
+        1 + 1e-12
+    )
 
 
 @settings(deadline=None)
