@@ -23,6 +23,7 @@ BELOW: dict[str, set[str]] = {
     "runs": {"errors", "files", "data", "learning", "judging", "reading", "machine"},
     "drawing": {"errors", "files", "data", "learning", "judging", "reading", "machine", "runs"},
 }
+BELOW["side_by_side"] = {"errors", "machine"}
 BELOW["export"] = {*BELOW} - {"drawing"}
 BELOW["contents"] = {*BELOW} - {"drawing"}
 BELOW["revisit"] = {*BELOW} - {"drawing"}

@@ -281,3 +281,19 @@ def test_unknown_engine_and_wrong_state_are_refused(small: Dataset) -> None:
     wider = recipe("mlp", epochs=2)
     with pytest.raises(RunError, match="not of the same recipe"):
         train(build(wider), wider, pictures(small)[0], resume=other)
+
+
+def test_all_seeds_of_a_recipe_are_one_compiled_program(small: Dataset) -> None:
+    from digitlab.learning.compiled_engine import CompiledTrainer
+
+    programs = []
+    for seed in (0, 1):
+        settings = recipe("fast99", seed=seed, shift=1.0, dropout=0.2, batch_size=20, average=0.9)
+        trainer = CompiledTrainer(
+            build(settings), settings, Pictures(small.train.images, small.train.labels), None, None
+        )
+        indices = order(seed, 0, len(small.train))
+        sums = (np.float32(0), np.int32(0))
+        arguments = (trainer._carry, sums, trainer._key, trainer._pictures, indices, (0, 1))
+        programs.append(trainer._stretch.lower(*arguments, size=20).as_text())
+    assert programs[0] == programs[1]

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from digitlab import export
 from digitlab.data import Dataset
-from digitlab.errors import ExportError
+from digitlab.errors import ExportError, RecipeError
 from digitlab.learning import recipe
 from digitlab.learning.engine import predict
-from digitlab.learning.models import build
+from digitlab.learning.models import average, build
 
 L = keras.layers
 
@@ -38,7 +38,7 @@ def run(content: bytes, images: np.ndarray) -> np.ndarray:
 
 
 def same(model: Any, images: np.ndarray) -> None:
-    found = run(export.onnx_bytes(model, {}), images)
+    found = run(export.onnx_bytes([model], {}), images)
     np.testing.assert_allclose(found, predict(model, images), rtol=1e-4, atol=2e-5)
 
 
@@ -108,7 +108,7 @@ def test_paddings_and_strides(kernel: Any, stride: int, padding: str, pool: Any,
 @pytest.mark.parametrize("name", ["linear-sigmoid", "mlp-onehot", "mlp2"])
 def test_recipes_and_any_number_of_pictures(name: str, images: np.ndarray) -> None:
     model = build(recipe(name))
-    content = export.onnx_bytes(model, {"labels": "0 1 2"})
+    content = export.onnx_bytes([model], {"labels": "0 1 2"})
     for count in (1, 7, 20):
         np.testing.assert_allclose(run(content, images[:count]), predict(model, images[:count]), atol=1e-6)
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
@@ -124,13 +124,33 @@ def test_files(kind: str, images: np.ndarray, tmp_path: Path) -> None:
     if kind != "onnx":
         loaded = keras.saving.load_model(file, compile=False)
         np.testing.assert_allclose(predict(loaded, images), predict(model, images), atol=1e-6)
+        # A model read from a file is written like the one that was built.
+        np.testing.assert_allclose(run(export.onnx_bytes([loaded], {}), images), predict(model, images), atol=1e-6)
+
+
+def test_an_average_of_models(images: np.ndarray, tmp_path: Path) -> None:
+    names = ("linear-sigmoid", "mlp-onehot", "tiny")
+    members = [build(recipe(name, seed=seed)) for seed, name in enumerate(names)]
+    expected = np.mean([predict(model, images) for model in members], axis=0)
+    together = average([build(recipe(name, seed=seed)) for seed, name in enumerate(names)])
+    np.testing.assert_allclose(predict(together, images), expected, atol=1e-6)
+    assert all(type(layer).__module__.startswith("keras.") for layer in together.layers)
+    for kind in ("onnx", "keras"):
+        file = export.export_model(together, tmp_path / f"mean.{kind}", images, members=members)
+        if kind == "onnx":
+            np.testing.assert_allclose(run(file.read_bytes(), images), expected, atol=1e-6)
+        else:
+            loaded = keras.saving.load_model(file, compile=False)
+            np.testing.assert_allclose(predict(loaded, images), expected, atol=1e-6)
+    with pytest.raises(RecipeError, match="have no mean"):
+        average([build(recipe("linear")), build(recipe("linear"), classes=3)])
 
 
 def test_what_cannot_be_written_is_said_in_words(images: np.ndarray, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"\(LayerNormalization\) cannot be written as ONNX"):
-        export.onnx_bytes(sequential(L.Flatten(), L.LayerNormalization(), L.Dense(10, activation="softmax")), {})
+        export.onnx_bytes([sequential(L.Flatten(), L.LayerNormalization(), L.Dense(10, activation="softmax"))], {})
     with pytest.raises(ExportError, match="activation 'mish'"):
-        export.onnx_bytes(sequential(L.Flatten(), L.Dense(10, activation="mish")), {})
+        export.onnx_bytes([sequential(L.Flatten(), L.Dense(10, activation="mish"))], {})
     with pytest.raises(ExportError, match="expected .onnx, .keras or .h5"):
         export.export_model(build(recipe("linear")), tmp_path / "model.pb", images)
 

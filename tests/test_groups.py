@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +15,10 @@ import pytest
 
 from digitlab import groups, runs, workflow
 from digitlab.data import Dataset
-from digitlab.errors import RecipeError, RunError
+from digitlab.errors import DigitlabError, RecipeError, RunError
 from digitlab.judging.compare import Comparison, GroupComparison
 from digitlab.learning.state import TrainState
+from digitlab.reading.model import open_model
 
 
 class StopAtSecond(workflow.Watcher):
@@ -60,6 +67,75 @@ def test_a_group_is_its_seeds(folder: Path) -> None:
     assert group.spread.mean == pytest.approx(np.mean(group.accuracies))
     assert group.spread.std == pytest.approx(np.std(group.accuracies, ddof=1))
     assert groups.open_group("nothing", folder) is None
+
+
+def test_an_ensemble_is_the_mean_of_probabilities(folder: Path) -> None:
+    group = groups.open_group("a", folder)
+    assert group is not None
+    kept = [run.predictions for run in group.runs]
+    mean = (kept[0]["test_probabilities"] + kept[1]["test_probabilities"]) / 2
+    right = mean.argmax(1) == kept[0]["test_labels"]
+    assert group.ensemble.accuracy == pytest.approx(right.mean())
+    assert group.ensemble.temperature is not None  # fitted on validation
+    file = groups.export("a", folder=folder)
+    assert file == folder / "a.onnx"
+    found = open_model(file).probabilities(np.zeros((2, 28, 28), np.uint8))
+    assert found.shape == (2, 10)
+    with pytest.raises(RunError, match="no group of at least two"):
+        groups.export("nothing", folder=folder)
+
+
+def test_seeds_side_by_side_are_those_one_after_another(folder: Path) -> None:
+    options = {"data": folder / "small.npz", "validation": 100, "folder": folder}
+    heard: list[tuple[str, str]] = []
+    together = groups.train_group(
+        "linear",
+        2,
+        name="side",
+        jobs=2,
+        told=lambda name, message: heard.append((name, next(iter(message)))),
+        changes={"epochs": 2},
+        **options,
+    )
+    alone = groups.open_group("a", folder)
+    assert alone is not None
+    for one, other in zip(alone.runs, together.runs, strict=True):
+        np.testing.assert_array_equal(one.predictions["test_probabilities"], other.predictions["test_probabilities"])
+    assert {("side-seed0", "epoch"), ("side-seed1", "epoch"), ("side-seed1", "stage")} <= set(heard)
+    if hasattr(os, "sched_getaffinity"):
+        shared = len(os.sched_getaffinity(0)) // min(2, len(os.sched_getaffinity(0)))
+        assert [run.info["machine"]["cores"] for run in together.runs] == [shared, shared]
+    with pytest.raises(RecipeError, match="jobs: got 0"):
+        groups.train_group("linear", 2, jobs=0)
+    with pytest.raises(DigitlabError, match="cannot be handed to another process"):
+        groups.train_group("linear", 2, jobs=2, model=lambda: None, **options)
+
+
+def test_an_error_of_one_side_by_side_is_said(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"x-seed\d: .*no such"):
+        groups.train_group("linear", 2, name="x", jobs=2, data=tmp_path / "nothing", folder=folder)
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
+def test_processes_end_with_the_one_that_began_them(folder: Path, signum: int, tmp_path: Path) -> None:
+    options = ["linear", "--epochs", "4000", "--data", str(folder / "small.npz"), "--validation", "100"]
+    options += ["--runs", str(tmp_path), "--seeds", "2", "--jobs", "2", "--name", "g"]
+    command = [sys.executable, "-m", "digitlab", "train", *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "epoch" in line:
+                break
+        process.send_signal(signum)
+        said = process.stderr.read()
+        assert process.wait(60) == (130 if signum == signal.SIGINT else -signum)
+    if signum == signal.SIGINT:
+        assert re.search(r"digitlab: stopped. Go on by the same command with --name g", said)
+    deadline = time.monotonic() + 60
+    while any(runs.is_locked(run.path) for run in runs.list_runs(tmp_path)):
+        assert time.monotonic() < deadline, "a process outlived the one that began it"
+        time.sleep(0.1)
+    assert {run.state for run in runs.list_runs(tmp_path)} <= {"interrupted", "stopped"}
 
 
 def test_compare_takes_groups_and_runs(folder: Path) -> None:

@@ -7,7 +7,7 @@ packages, and writes a pooling that ONNX Runtime refuses.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from digitlab.errors import ExportError
 from digitlab.files import write_atomically
+from digitlab.learning.backend import import_keras
 
 FORMATS = ("onnx", "keras", "h5")
 OPSET = 17  # 2022; every ONNX Runtime since 1.12 reads it
@@ -22,7 +23,13 @@ OPSET = 17  # 2022; every ONNX Runtime since 1.12 reads it
 TOLERANCE = 1e-4
 
 
-def export_model(model: Any, path: str | Path, images: np.ndarray, metadata: Mapping[str, str] | None = None) -> Path:
+def export_model(
+    model: Any,
+    path: str | Path,
+    images: np.ndarray,
+    metadata: Mapping[str, str] | None = None,
+    members: Sequence[Any] = (),
+) -> Path:
     """Write a Keras model in the format its file's ending names, checked on pictures first.
 
     Args:
@@ -30,6 +37,7 @@ def export_model(model: Any, path: str | Path, images: np.ndarray, metadata: Map
         path: Ends in .onnx, .keras or .h5; replaced whole or not at all.
         images: (n, 28, 28) uint8, some real pictures to check on; a few hundred are enough.
         metadata: Stored in an ONNX file, such as labels and scores.
+        members: The models that `model` averages, if it is an ensemble.
 
     Returns:
         The path.
@@ -41,20 +49,27 @@ def export_model(model: Any, path: str | Path, images: np.ndarray, metadata: Map
     kind = path.suffix.removeprefix(".")
     if kind not in FORMATS:
         raise ExportError(f"{path}: ends in {path.suffix!r}, expected .onnx, .keras or .h5")
-    content = onnx_bytes(model, metadata or {}) if kind == "onnx" else _keras_bytes(model, kind)
+    content = onnx_bytes(members or [model], metadata or {}) if kind == "onnx" else _keras_bytes(model, kind)
     _check(model, content, kind, images, path)
     write_atomically(path, content)
     return path
 
 
 def _keras_bytes(model: Any, kind: str) -> bytes:
+    import logging
     import warnings
 
+    log = logging.getLogger("absl")
+    level = log.level
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Keras calls .h5 legacy; whoever asks for it knows
-        file = Path(folder) / f"model.{kind}"
-        model.save(file)
-        return file.read_bytes()
+        log.setLevel(logging.ERROR)  # and says it here as well
+        try:
+            file = Path(folder) / f"model.{kind}"
+            model.save(file)
+            return file.read_bytes()
+        finally:
+            log.setLevel(level)
 
 
 def _check(model: Any, content: bytes, kind: str, images: np.ndarray, path: Path) -> None:
@@ -86,8 +101,8 @@ def _check(model: Any, content: bytes, kind: str, images: np.ndarray, path: Path
         )
 
 
-def onnx_bytes(model: Any, metadata: Mapping[str, str]) -> bytes:
-    """The model as an ONNX file: uint8 pictures (n, 28, 28), 0..255, to float32 probabilities (n, k), any n.
+def onnx_bytes(models: Sequence[Any], metadata: Mapping[str, str]) -> bytes:
+    """The mean of the models as an ONNX file: uint8 pictures (n, 28, 28), 0..255, to float32 probabilities (n, k).
 
     Raises:
         ExportError: a layer or activation that is not known here, or a layer used more than once.
@@ -95,25 +110,16 @@ def onnx_bytes(model: Any, metadata: Mapping[str, str]) -> bytes:
     import onnx
 
     graph = _Graph()
-    shape = model.input_shape[1:]
-    graph.tensors[id(model.inputs[0])] = graph.add(
-        "Reshape", [graph.add("Cast", ["pictures"], to=onnx.TensorProto.FLOAT), graph.shape((0, *shape))]
-    )
-    layers = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"]
-    for layer in layers:
-        _write_layer(graph, layer)
-    output = graph.tensors[id(model.outputs[0])]
-    # Sigmoid outputs are divided by their sum, as everywhere in digitlab; a softmax already sums to 1.
-    if _activation_name(layers[-1]) != "softmax":
-        output = graph.add("Div", [output, graph.add("ReduceSum", [output, graph.integers([-1])], keepdims=1)])
-    graph.nodes.append(onnx.helper.make_node("Identity", [output], ["probabilities"]))
+    pictures = graph.add("Cast", ["pictures"], to=onnx.TensorProto.FLOAT)
+    outputs = [_write_model(graph, model, pictures) for model in models]
+    graph.nodes.append(onnx.helper.make_node("Mean", outputs, ["probabilities"]))
     helper, types = onnx.helper, onnx.TensorProto
     proto = helper.make_model(
         helper.make_graph(
             graph.nodes,
             "digitlab",
             [helper.make_tensor_value_info("pictures", types.UINT8, ["n", 28, 28])],
-            [helper.make_tensor_value_info("probabilities", types.FLOAT, ["n", model.output_shape[-1]])],
+            [helper.make_tensor_value_info("probabilities", types.FLOAT, ["n", models[0].output_shape[-1]])],
             graph.constants,
         ),
         producer_name="digitlab",
@@ -123,6 +129,26 @@ def onnx_bytes(model: Any, metadata: Mapping[str, str]) -> bytes:
     helper.set_model_props(proto, {key: str(value) for key, value in metadata.items()})
     onnx.checker.check_model(proto)
     return bytes(proto.SerializeToString())
+
+
+def _write_model(graph: _Graph, model: Any, pictures: str) -> str:
+    """The nodes of one model; the name of its probabilities."""
+    output = graph.add("Reshape", [pictures, graph.shape((0, *model.input_shape[1:]))])
+    layers = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"]
+    if isinstance(model, import_keras().Sequential):
+        # One after another, whatever tensors Keras keeps: a Sequential read from a file has several generations.
+        for layer in layers:
+            output = _write_layer(graph, layer, [output])
+    else:
+        graph.tensors[id(model.inputs[0])] = output
+        for layer in layers:
+            inputs, result = _tensors(layer)
+            graph.tensors[id(result)] = _write_layer(graph, layer, [graph.tensors[id(tensor)] for tensor in inputs])
+        output = graph.tensors[id(model.outputs[0])]
+    # Sigmoid outputs are divided by their sum, as everywhere in digitlab; a softmax already sums to 1.
+    if _activation_name(layers[-1]) != "softmax":
+        output = graph.add("Div", [output, graph.add("ReduceSum", [output, graph.integers([-1])], keepdims=1)])
+    return output
 
 
 class _Graph:
@@ -162,20 +188,22 @@ class _Graph:
         return self.integers(list(sizes))
 
 
-def _write_layer(graph: _Graph, layer: Any) -> None:
+def _write_layer(graph: _Graph, layer: Any, inputs: list[str]) -> str:
+    """The nodes of one layer and its activation; the name of its output."""
     kind = type(layer).__name__
     if kind not in _LAYERS:
         raise ExportError(
             f"layer {layer.name!r} ({kind}) cannot be written as ONNX; known are {', '.join(sorted(_LAYERS))}"
         )
+    return _activate(graph, layer, _LAYERS[kind](graph, layer, inputs))
+
+
+def _tensors(layer: Any) -> tuple[list[Any], Any]:
+    """The Keras tensors that a layer of a functional model takes and gives."""
     try:
-        inputs = layer.input if isinstance(layer.input, list) else [layer.input]
-        output = layer.output
+        return layer.input if isinstance(layer.input, list) else [layer.input], layer.output
     except (AttributeError, ValueError) as error:
         raise ExportError(f"layer {layer.name!r} is used more than once, which cannot be written as ONNX") from error
-    names = [graph.tensors[id(tensor)] for tensor in inputs]
-    result = _LAYERS[kind](graph, layer, names)
-    graph.tensors[id(output)] = _activate(graph, layer, result)
 
 
 def _activation_name(layer: Any) -> str:

@@ -17,8 +17,18 @@ def machine() -> dict[str, str | int]:
         >>> sorted(machine())
         ['cores', 'processor', 'system']
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return {"system": f"{platform.system()} {platform.machine()}", "processor": _processor(), "cores": cores}
+    system = f"{platform.system()} {platform.machine()}"
+    return {"system": system, "processor": _processor(), "cores": len(usable_cores())}
+
+
+def usable_cores() -> list[int]:
+    """The cores this process may use, by number.
+
+    Example:
+        >>> len(usable_cores()) >= 1
+        True
+    """
+    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 
 def _processor() -> str:

@@ -119,7 +119,7 @@ def train(
     from digitlab.learning.engine import check_engine
 
     watcher, stopwatch = watcher or Watcher(), stopwatch or Stopwatch()
-    settings = _own_recipe(make_recipe(recipe, **changes), model)
+    settings = own_recipe(make_recipe(recipe, **changes), model)
     check_engine(engine)
     own = _own_model(settings.network)
     runs.check_free(runs.runs_folder(folder), name)
@@ -311,7 +311,7 @@ def _describe(dataset: Dataset, data: str | Path | Dataset | None) -> dict[str, 
     }
 
 
-def _own_recipe(recipe: Recipe, model: str | Callable[[], Any] | None) -> Recipe:
+def own_recipe(recipe: Recipe, model: str | Callable[[], Any] | None) -> Recipe:
     """The recipe with a user's own model in place of its network."""
     if model is None:
         return recipe

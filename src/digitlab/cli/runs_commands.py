@@ -208,19 +208,22 @@ def evaluate(
 
 
 def export(
-    run: Annotated[str, typer.Argument(help="A run: its path, name, or latest.")],
+    run: Annotated[str, typer.Argument(help="A run: its path, name, or latest; or a group, averaged.")],
     kind: Annotated[str, typer.Option("--format", help="onnx, keras or h5.")] = "onnx",
     output: Annotated[
         Path | None, typer.Option(help="The file. (default: model.FORMAT in the run)", show_default=False)
     ] = None,
     folder: _Runs = None,
 ) -> None:
-    """Write a run's model for other programs, checked against the model first."""
+    """Write a run's model for other programs, checked against the model first; a group as the mean of its runs."""
     from digitlab.cli.startup import import_keras_quickly
 
     import_keras_quickly()
-    from digitlab import revisit
+    from digitlab import groups, revisit
 
+    if groups.open_group(run, folder) is not None:
+        print(groups.export(run, kind, output=output, folder=folder))
+        return
     print(revisit.export(run, kind, output=output, folder=folder))
 
 

@@ -55,7 +55,11 @@ def import_keras_quickly() -> None:
 
     # A second run of the same recipe finds its programs compiled: about a second saved.
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "digitlab" / "compiled"
-        configure("jax_compilation_cache_dir", str(cache))
+        configure("jax_compilation_cache_dir", str(compiled_programs()))
     configure("jax_persistent_cache_min_compile_time_secs", 0.05)
     configure("jax_persistent_cache_min_entry_size_bytes", 0)
+
+
+def compiled_programs() -> Path:
+    """Where compiled programs are kept between commands."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "digitlab" / "compiled"

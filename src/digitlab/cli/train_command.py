@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import json
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from digitlab.cli.errors import Options, fail
+from digitlab.cli.group_command import train_group
 from digitlab.errors import RecipeError
 from digitlab.learning.recipe import FIELDS, RECIPES
 from digitlab.learning.recipe import recipe as make_recipe
 
 if TYPE_CHECKING:
-    from digitlab.learning import Recipe
     from digitlab.runs import Run
 
 EXAMPLES = (
@@ -47,6 +48,7 @@ def _train(
         Path | None, typer.Option(help="Folder of the runs. (default: $DIGITLAB_RUNS or ./runs)", show_default=False)
     ] = None,
     seeds: Annotated[int, typer.Option(help="Train this many seeds, from --seed on, as a group.")] = 1,
+    jobs: Annotated[int, typer.Option(help="Of several seeds, train so many at a time; never more than cores.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show the traceback of an error.")] = False,
@@ -64,8 +66,18 @@ def _train(
     except RecipeError as error:
         fail(re.sub(r"^(\w+): ", lambda m: f"--{m[1].replace('_', '-')}: ", str(error)), 2)
 
+    options: dict[str, Any] = {
+        "data": data,
+        "validation": 5000 if validation is None else validation,
+        "model": model,
+        "engine": engine,
+        "folder": runs,
+        "name": name,
+    }
     if seeds != 1:
-        _train_group(settings, seeds, data, validation, model, engine, name, runs, as_json, quiet)
+        if resume is not None:
+            fail("--resume goes on with one run. Go on with a group by its first command, with --name GROUP", 2)
+        train_group(settings, seeds, jobs, options, quiet=quiet, as_json=as_json)
         return
     from digitlab import cli, workflow
     from digitlab.cli.progress import Lines, Quiet
@@ -74,19 +86,10 @@ def _train(
     stopwatch = workflow.Stopwatch(cli.STARTED)
     try:
         if resume is not None:
+            _same_cores(resume, runs)
             run = workflow.resume(resume, folder=runs, watcher=watcher, stopwatch=stopwatch)
         else:
-            run = workflow.train(
-                settings,
-                data=data,
-                validation=5000 if validation is None else validation,
-                model=model,
-                engine=engine,
-                folder=runs,
-                name=name,
-                watcher=watcher,
-                stopwatch=stopwatch,
-            )
+            run = workflow.train(settings, watcher=watcher, stopwatch=stopwatch, **options)
     except KeyboardInterrupt:
         _stopped(watcher)
     finally:
@@ -95,72 +98,14 @@ def _train(
     print(json.dumps(summary(run)) if as_json else closing_words(run))
 
 
-def _train_group(
-    settings: Recipe,
-    seeds: int,
-    data: str | None,
-    validation: int | None,
-    model: str | None,
-    engine: str,
-    name: str | None,
-    folder: Path | None,
-    as_json: bool,
-    quiet: bool,
-) -> None:
-    """Several seeds, one after another: the first compiles, the others find its programs."""
-    from digitlab import groups
-    from digitlab.cli.progress import Lines, Quiet
+def _same_cores(reference: str, folder: Path | None) -> None:
+    """Go on with as many cores as the run began with, where this machine has more: its sums stay bit-equal."""
+    from digitlab.machine import usable_cores
+    from digitlab.runs import open_run
 
-    watchers: list[Quiet] = []
-
-    def watcher() -> Quiet:
-        watchers.append(Quiet() if quiet else Lines())
-        return watchers[-1]
-
-    try:
-        group = groups.train_group(
-            settings,
-            seeds,
-            name=name,
-            folder=folder,
-            watcher=watcher,
-            data=data,
-            validation=5000 if validation is None else validation,
-            model=model,
-            engine=engine,
-        )
-    except KeyboardInterrupt:
-        run = getattr(watchers[-1], "run", None) if watchers else None
-        called = run.info["group"] if run else name
-        fail(f"stopped. Go on by the same command with --name {called}: finished seeds stay", 130)
-    finally:
-        for one in watchers:
-            if isinstance(one, Lines):
-                one.close()
-    found = group.spread
-    if as_json:
-        print(
-            json.dumps(
-                {
-                    "group": group.name,
-                    "recipe": settings.name,
-                    "seeds": [run.info["seed"] for run in group.runs],
-                    "test_accuracies": group.accuracies.tolist(),
-                    "mean": found.mean,
-                    "std": found.std,
-                    "interval": found.interval,
-                    "runs": [str(run.path) for run in group.runs],
-                }
-            )
-        )
-        return
-    low, high = found.interval or (found.mean, found.mean)
-    print(
-        f"{group.name}: {100 * found.mean:.2f} ± {100 * (found.std or 0):.2f} % right on the test images, mean and "
-        f"standard deviation of {found.n} seeds (95 % interval of the mean {100 * low:.2f} to {100 * high:.2f} %)"
-    )
-    for run, accuracy in zip(group.runs, group.accuracies, strict=True):
-        print(f"seed {run.info['seed']}  {100 * accuracy:.2f} %  {run.path}")
+    began, here = int(open_run(reference, folder).info["machine"]["cores"]), usable_cores()
+    if began < len(here) and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, here[:began])
 
 
 def _units(text: str) -> tuple[int, ...]:

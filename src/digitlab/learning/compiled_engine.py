@@ -64,10 +64,11 @@ class CompiledTrainer:
                 [v.value for v in self._optimizer.variables],
             ),
         )
-        self._images = jax.device_put(training.images)
-        self._labels = jax.device_put(np.asarray(training.labels, np.int32))
+        self._pictures = jax.device_put((training.images, np.asarray(training.labels, np.int32)))
         self._validation = validation if validation is not None and len(validation) else None
         self._loss = make_loss(recipe)
+        # An argument of the compiled program, not a constant in it: so all seeds of a recipe share one program.
+        self._key = jax.random.key(recipe.seed)
         self._stretch = jax.jit(self._run, donate_argnums=0, static_argnames="size")
         self._stretch_steps = max(1, self._steps // 20)  # a first guess; then by the clock
         self._judge = jax.jit(self._sums)
@@ -79,14 +80,15 @@ class CompiledTrainer:
             return jax.nn.one_hot(labels, classes)
         return labels
 
-    def _step(self, carry: Any, images: Any, labels: Any) -> tuple[Any, Any, Any]:
+    def _step(self, carry: Any, key: Any, images: Any, labels: Any) -> tuple[Any, Any, Any]:
         """One training step: (carry, loss, number right)."""
+        import jax
         import jax.numpy as jnp
 
         trainable, others, optimizer = carry
         if augment.active(self._recipe):
-            iterations = optimizer[self._iterations]
-            images = augment.apply(augment.step_key(self._recipe.seed, iterations), images, self._recipe)
+            step_key = jax.random.fold_in(key, optimizer[self._iterations])
+            images = augment.apply(step_key, images, self._recipe)
         inputs = images.astype(jnp.float32).reshape(-1, *self._model.input_shape[1:])
         gradients, others, loss, right = self._gradients(trainable, others, inputs, labels)
         trainable, optimizer = self._optimizer.stateless_apply(optimizer, gradients, trainable)
@@ -128,22 +130,32 @@ class CompiledTrainer:
         return jax.tree.map(lambda g: g / parts, gradients), others, loss / parts, right
 
     def _run(
-        self, carry: Any, sums: Any, images: Any, labels: Any, indices: Any, start: Any, stop: Any, *, size: int
+        self,
+        carry: Any,
+        sums: Any,
+        key: Any,
+        pictures: tuple[Any, Any],
+        indices: Any,
+        bounds: tuple[Any, Any],
+        *,
+        size: int,
     ) -> tuple[Any, Any]:
-        """Steps `start` to `stop`, each on the next `size` of `indices`: (carry, sums of loss and number right).
+        """The steps within `bounds`, each on the next `size` of `indices`: (carry, sums of loss and number right).
 
         The sums go through as well, so that they are added up step by step in one order however the clock cut the
         epoch into stretches: the history is bit-equal from run to run, not only the weights.
         """
         import jax
 
+        images, labels = pictures
+
         def body(i: Any, state: Any) -> Any:
             carry, (loss, right) = state
             chosen = jax.lax.dynamic_slice_in_dim(indices, i * size, size)
-            carry, step_loss, step_right = self._step(carry, images[chosen], labels[chosen])
+            carry, step_loss, step_right = self._step(carry, key, images[chosen], labels[chosen])
             return carry, (loss + size * step_loss, right + step_right)
 
-        return jax.lax.fori_loop(start, stop, body, (carry, sums))  # type: ignore[no-any-return]
+        return jax.lax.fori_loop(*bounds, body, (carry, sums))  # type: ignore[no-any-return]
 
     def epoch(self, number: int, progress: Callable[[int, float, float], None]) -> dict[str, float]:
         """Train one epoch in stretches of about `engine.STRETCH_SECONDS`; see `engine.Trainer`."""
@@ -162,7 +174,7 @@ class CompiledTrainer:
             stop = min(whole, step + self._stretch_steps)
             started = time.perf_counter()
             self._carry, sums = self._stretch(
-                self._carry, sums, self._images, self._labels, indices, step, stop, size=size
+                self._carry, sums, self._key, self._pictures, indices, (step, stop), size=size
             )
             so_far = means(stop * size)  # waits for the stretch to end
             self._pace(stop - step, time.perf_counter() - started, first=number == 0 and step == 0)
@@ -171,7 +183,7 @@ class CompiledTrainer:
         if left:
             # The last step takes what is left, as Keras does: a second program, for a batch of its own size.
             tail = indices[whole * size :]
-            self._carry, sums = self._stretch(self._carry, sums, self._images, self._labels, tail, 0, 1, size=left)
+            self._carry, sums = self._stretch(self._carry, sums, self._key, self._pictures, tail, (0, 1), size=left)
             progress(self._count, *means(self._count))
         loss, accuracy = means(self._count)
         return {"loss": loss, "accuracy": accuracy, **self._validate()}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +137,7 @@ def tiny(recipe: Recipe, classes: int) -> Any:
 
 
 def fast(recipe: Recipe, classes: int) -> Any:
-    """One 5 x 5 convolution with stride 2, one 3 x 3, pooling, dense: few operations, 99 % within a few epochs.
+    """One 4 x 4 convolution with stride 2, pooling, one 3 x 3, dense: 0.4 million multiplications a picture.
 
     Args:
         recipe: Uses activation, batch_norm, dropout, output.
@@ -145,15 +145,15 @@ def fast(recipe: Recipe, classes: int) -> Any:
 
     Example:
         >>> fast(Recipe(network="fast", batch_norm=True), classes=10).count_params()
-        23266
+        29578
     """
     layers = import_keras().layers
     return import_keras().Sequential(
         [
             *_pixels(recipe),
-            *_convolution(recipe, 24, 5, strides=2),
-            *_convolution(recipe, 48),
+            *_convolution(recipe, 32, 4, strides=2),
             layers.MaxPooling2D(),
+            *_convolution(recipe, 64),
             layers.Flatten(),
             *_decide(recipe, classes),
         ]
@@ -161,7 +161,9 @@ def fast(recipe: Recipe, classes: int) -> Any:
 
 
 def deep(recipe: Recipe, classes: int) -> Any:
-    """Six 3 x 3 convolutions of 32 to 128 filters in three stages, dense; the network of the recipe `best`.
+    """Five 3 x 3 convolutions of 32 to 128 filters in three stages, dense; the network of the recipe `best`.
+
+    Pooling comes right after the first convolution: two convolutions at the full size would double the time.
 
     Args:
         recipe: Uses activation, batch_norm, dropout, output.
@@ -169,21 +171,19 @@ def deep(recipe: Recipe, classes: int) -> Any:
 
     Example:
         >>> deep(Recipe(network="deep", batch_norm=True), classes=10).count_params()
-        292906
+        298922
     """
     layers = import_keras().layers
     return import_keras().Sequential(
         [
             *_pixels(recipe),
             *_convolution(recipe, 32),
-            *_convolution(recipe, 32),
             layers.MaxPooling2D(),
             *_convolution(recipe, 64),
             *_convolution(recipe, 64),
             layers.MaxPooling2D(),
             *_convolution(recipe, 128, padding="same"),
             *_convolution(recipe, 128, padding="same"),
-            layers.MaxPooling2D(),
             layers.Flatten(),
             *_decide(recipe, classes),
         ]
@@ -226,6 +226,39 @@ def build(recipe: Recipe, classes: int = 10, maker: Callable[[], Any] | None = N
             )
     _check_fits(model, recipe.network, classes)
     return model
+
+
+def average(models: Sequence[Any]) -> Any:
+    """One model whose probabilities are the mean of the models'; stock Keras layers only, the weights shared.
+
+    Args:
+        models: Built, all from the same 28 x 28 pictures to the same classes; at least 2.
+
+    Returns:
+        A keras.Model from (n, 28, 28) pictures, 0..255, to (n, classes) probabilities.
+
+    Raises:
+        RecipeError: they have different classes.
+
+    Example:
+        >>> both = average([build(Recipe(seed=0)), build(Recipe(seed=1))])
+        >>> both.count_params()
+        203540
+    """
+    keras = import_keras()
+    if len({model.output_shape for model in models}) > 1:
+        raise RecipeError(f"models of different outputs {[model.output_shape for model in models]} have no mean")
+    pictures = keras.Input((28, 28), name="pictures")
+    outputs = []
+    for number, model in enumerate(models):
+        model.name = f"member_{number}"  # two layers of one model may not share a name
+        shape = model.input_shape[1:]
+        inputs = pictures if shape == (28, 28) else keras.layers.Reshape(shape)(pictures)
+        output = model(inputs)
+        if getattr(model.layers[-1], "activation", None) is not keras.activations.softmax:
+            output = output / keras.ops.sum(output, -1, keepdims=True)  # sigmoid outputs, to probabilities
+        outputs.append(output)
+    return keras.Model(pictures, keras.layers.Average()(outputs))
 
 
 def _from_file(reference: str) -> Any:

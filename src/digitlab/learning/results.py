@@ -21,7 +21,10 @@ class Measured:
         std: Sample standard deviation over the seeds.
         interval: 95 % t interval of the mean.
         validation: Mean validation accuracy.
-        seconds: Median seconds of training a run, all epochs.
+        ensemble: Test accuracy of the seeds' averaged probabilities, none left out.
+        ensemble_interval: Its 95 % Wilson interval.
+        seconds: Of training a seed with nothing else running: its epochs times the quickest one.
+        compiling: Seconds that JAX compiles before, where nothing is compiled yet.
         machine: Processor and cores.
         versions: Of Keras and JAX.
         command: What was run.
@@ -33,8 +36,11 @@ class Measured:
     mean: float
     std: float
     interval: tuple[float, float]
+    ensemble: float
+    ensemble_interval: tuple[float, float]
     validation: float
     seconds: float
+    compiling: float
     machine: str
     versions: str
     command: str
@@ -49,7 +55,8 @@ class Measured:
         return (
             f"measured: {self.short()} on test, mean and standard deviation of {self.seeds} seeds "
             f"(95 % interval of the mean {100 * low:.2f} to {100 * high:.2f} %), {self.parameters:,} parameters, "
-            f"{self.seconds:.1f} s of training on {self.machine}; by {self.command}"
+            f"{self.seconds:.1f} s of training on {self.machine}, compiling apart; the seeds averaged: "
+            f"{100 * self.ensemble:.2f} %; by {self.command}"
         )
 
 
@@ -58,4 +65,5 @@ def measured() -> dict[str, Measured]:
     if not _FILE.exists():
         return {}
     rows = json.loads(_FILE.read_text("utf-8"))
-    return {row["recipe"]: Measured(**{**row, "interval": tuple(row["interval"])}) for row in rows}
+    pairs = ("interval", "ensemble_interval")
+    return {row["recipe"]: Measured(**row | {key: tuple(row[key]) for key in pairs}) for row in rows}

@@ -1,0 +1,102 @@
+"""`digitlab train RECIPE --seeds N`: a group of seeds, one after another or side by side."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from digitlab.cli.errors import fail
+
+if TYPE_CHECKING:
+    from digitlab.cli.progress import Quiet
+    from digitlab.groups import Group
+    from digitlab.learning import Recipe
+
+
+def train_group(
+    settings: Recipe, seeds: int, jobs: int, options: dict[str, Any], *, quiet: bool, as_json: bool
+) -> None:
+    """Train a group, and print its mean, its spread and what its members know together."""
+    from digitlab import groups
+    from digitlab.cli.progress import Lines, Quiet
+    from digitlab.cli.startup import compiled_programs
+
+    watchers: list[Quiet] = []
+
+    def watcher() -> Quiet:
+        watchers.append(Quiet() if quiet else Lines())
+        return watchers[-1]
+
+    if jobs > 1:
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(compiled_programs()))
+    began: list[str] = []
+
+    def told(name: str, message: dict[str, Any]) -> None:
+        if name not in began:
+            began.append(name)
+        if not quiet:
+            _say(name, message)
+
+    try:
+        group = groups.train_group(settings, seeds, watcher=watcher, jobs=jobs, told=told, **options)
+    except KeyboardInterrupt:
+        run = getattr(watchers[-1], "run", None) if watchers else None
+        called = run.info["group"] if run else began[0].rpartition("-seed")[0] if began else options["name"]
+        how = f"Go on by the same command with --name {called}: finished seeds stay" if called else "Nothing is kept"
+        fail(f"stopped. {how}", 130)
+    finally:
+        for one in watchers:
+            if isinstance(one, Lines):
+                one.close()
+    print(json.dumps(summary(group)) if as_json else closing_words(group))
+
+
+def _say(name: str, message: dict[str, Any]) -> None:
+    """A line an epoch, with the seed it belongs to in front."""
+    seed = name.rpartition("-")[2].replace("seed", "seed ")
+    if "epoch" in message:
+        width = len(str(message["epochs"]))
+        line = f"epoch {message['epoch']:>{width}}/{message['epochs']}  loss {message['loss']:.4f}"
+        if message.get("val_accuracy") is not None:
+            line += f"  val_loss {message['val_loss']:.4f}  val_accuracy {100 * message['val_accuracy']:6.2f} %"
+        print(f"{seed:<8} {line}  {message['seconds']:.2f} s", file=sys.stderr, flush=True)
+    elif message["stage"] == "judge":
+        print(f"{seed:<8} judging on the test images …", file=sys.stderr, flush=True)
+
+
+def summary(group: Group) -> dict[str, Any]:
+    """What `--json` prints."""
+    found, together = group.spread, group.ensemble
+    return {
+        "group": group.name,
+        "recipe": group.runs[0].info["recipe"]["name"],
+        "seeds": [run.info["seed"] for run in group.runs],
+        "test_accuracies": group.accuracies.tolist(),
+        "mean": found.mean,
+        "std": found.std,
+        "interval": found.interval,
+        "ensemble": {"test_accuracy": together.accuracy, "interval": list(together.accuracy_interval)},
+        "runs": [str(run.path) for run in group.runs],
+    }
+
+
+def closing_words(group: Group) -> str:
+    """The result as a person reads it."""
+    found, together = group.spread, group.ensemble
+    low, high = found.interval or (found.mean, found.mean)
+    first, last = together.accuracy_interval
+    lines = [
+        f"seed {run.info['seed']}  {100 * accuracy:.2f} %  {run.path}"
+        for run, accuracy in zip(group.runs, group.accuracies, strict=True)
+    ]
+    return "\n".join(
+        [
+            f"{group.name}: {100 * found.mean:.2f} ± {100 * (found.std or 0):.2f} % right on the test images, mean and "
+            f"standard deviation of {found.n} seeds (95 % interval of the mean {100 * low:.2f} to {100 * high:.2f} %)",
+            *lines,
+            f"together  {100 * together.accuracy:.2f} % (95 % interval {100 * first:.2f} to {100 * last:.2f} %): their "
+            f"probabilities averaged; digitlab export {group.name} makes one model of them",
+        ]
+    )

@@ -1,0 +1,70 @@
+"""One seed of a group in a process of its own; `digitlab.side_by_side` starts it, nobody types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+from digitlab.cli.progress import Quiet
+
+if TYPE_CHECKING:
+    from digitlab.learning.state import TrainState
+
+
+class Reporting(Quiet):
+    """A JSON line on stdout an epoch and a stage."""
+
+    def epoch(self, state: TrainState, epochs: int) -> None:
+        """What the last epoch gave."""
+        row = {name: values[-1] for name, values in state.history.items()}
+        finite = {name: value if value == value else None for name, value in row.items()}
+        _say({"epoch": state.epoch, "epochs": epochs, **finite})
+
+    def stage(self, name: str) -> None:
+        """What comes next."""
+        super().stage(name)
+        _say({"stage": name})
+
+
+def _say(message: dict[str, Any]) -> None:
+    print(json.dumps(message), flush=True)
+
+
+def _end_with_parent() -> None:
+    """Interrupt this process when its parent is gone, which closes the pipe whatever ended it."""
+    if not sys.stdin.buffer.read(1):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def main() -> None:
+    """Train or go on, as the task on stdin says."""
+    from digitlab import workflow
+    from digitlab.errors import DigitlabError
+    from digitlab.learning.recipe import Recipe
+
+    task: dict[str, Any] = pickle.load(sys.stdin.buffer)  # noqa: S301  (from our own parent process)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, task["cores"])  # before JAX makes its threads
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    watcher = Reporting()
+    try:
+        if task["resume"] is not None:
+            workflow.resume(task["resume"], data=task["dataset"], watcher=watcher)
+        else:
+            recipe = Recipe.from_dict(task["recipe"])
+            workflow.train(recipe, name=task["name"], watcher=watcher, **task["options"])
+    except KeyboardInterrupt:
+        os._exit(130)  # the run is kept; the thread that reads stdin would hold the interpreter
+    except (DigitlabError, FloatingPointError, OSError, MemoryError) as error:
+        _say({"error": f"{task['name']}: {error or type(error).__name__}"})
+        os._exit(1)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Several runs at once, each in a process of its own with its share of the cores.
+
+The share is fixed before a process starts: convolutions add up in another order on another number of threads, so a run
+stays bit-equal only on as many cores as it began with (`machine.cores` in its run.json). Each process ends when this
+one does, by whatever signal, and leaves a run that can go on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from digitlab.errors import DigitlabError, RunError
+from digitlab.machine import usable_cores
+
+# What is called for each line of a process: its task's name, and {"epoch": …} or {"stage": …}.
+Told = Callable[[str, dict[str, Any]], None]
+
+
+def shares(cores: Sequence[int], jobs: int) -> list[list[int]]:
+    """The cores dealt out to `jobs` processes, the same number to each and at least one, so that none is used twice.
+
+    Example:
+        >>> shares([0, 1, 2, 3, 4], 2)
+        [[0, 1], [2, 3]]
+        >>> shares([0, 1], 8)
+        [[0], [1]]
+    """
+    jobs = max(1, min(jobs, len(cores)))
+    size = len(cores) // jobs
+    return [list(cores[i * size : (i + 1) * size]) for i in range(jobs)]
+
+
+def run_at_once(tasks: Sequence[dict[str, Any]], jobs: int, told: Told) -> None:
+    """Do all tasks, at most `jobs` at a time and never more than there are cores.
+
+    Args:
+        tasks: What `digitlab.cli.seed_worker` takes, each with a "name".
+        jobs: At least 1.
+        told: Called as they go on, one call at a time.
+
+    Raises:
+        RunError: one failed; those that ran beside it are finished first, those behind it not begun.
+        KeyboardInterrupt: Ctrl-C; all have stopped and can go on.
+    """
+    waiting: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+    for task in tasks:
+        waiting.put(task)
+    live: set[subprocess.Popen[bytes]] = set()
+    failures: list[str] = []
+    lock, stop = threading.Lock(), threading.Event()
+
+    def work(cores: list[int]) -> None:
+        while not stop.is_set():
+            try:
+                task = waiting.get_nowait()
+            except queue.Empty:
+                return
+            error = _run_one(task, cores, told, live, lock)
+            if error:
+                failures.append(error)
+                stop.set()
+
+    threads = [threading.Thread(target=work, args=(share,)) for share in shares(usable_cores(), min(jobs, len(tasks)))]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            while thread.is_alive():  # in short waits, so that Ctrl-C is heard
+                thread.join(0.2)
+    except BaseException:
+        stop.set()
+        with lock:
+            for process in live:
+                process.send_signal(signal.SIGINT)
+        for thread in threads:
+            thread.join()
+        raise
+    if failures:
+        raise RunError(failures[0])
+
+
+def _run_one(
+    task: dict[str, Any], cores: list[int], told: Told, live: set[subprocess.Popen[bytes]], lock: threading.Lock
+) -> str | None:
+    """Do one task in a process; what went wrong, if something did."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "digitlab.cli.seed_worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+        start_new_session=True,  # Ctrl-C is for this process, which passes it on
+    )
+    with lock:
+        live.add(process)
+    requests, answers, errors = process.stdin, process.stdout, process.stderr
+    assert requests is not None  # noqa: S101  (opened above; for the type checker)
+    assert answers is not None  # noqa: S101
+    assert errors is not None  # noqa: S101
+    said: list[bytes] = []
+    reader = threading.Thread(target=lambda: said.append(errors.read()))
+    reader.start()
+    problem = None
+    try:
+        with contextlib.suppress(BrokenPipeError):
+            requests.write(pickle.dumps({**task, "cores": cores}))
+            requests.flush()  # and kept open: its end tells the process that this one is gone
+        for line in answers:
+            message = json.loads(line)
+            if "error" in message:
+                problem = message["error"]
+            else:
+                with lock:
+                    told(task["name"], message)
+        if process.wait() not in (0, 130) and problem is None:
+            reader.join()
+            words = b"".join(said).decode(errors="replace").strip().splitlines()
+            reason = words[-1] if words else f"exit code {process.returncode}"
+            problem = f"{task['name']}: {reason}"
+    finally:
+        with lock:
+            live.discard(process)
+        process.wait()
+        reader.join()
+        for pipe in (requests, answers, errors):
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+    return problem
+
+
+def check_sendable(model: Any) -> None:
+    """Raise unless a run's own model can be named to another process.
+
+    Raises:
+        DigitlabError: it is a function rather than ``FILE.py:FUNCTION``.
+    """
+    if callable(model):
+        raise DigitlabError(
+            "jobs: a model made by a function cannot be handed to another process. Give it as 'my_file.py:build'"
+        )
