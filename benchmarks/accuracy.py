@@ -30,7 +30,7 @@ from digitlab.judging.compare import spread
 from digitlab.learning import RECIPES, Recipe, recipe
 from digitlab.learning.engine import Pictures, predict, train
 from digitlab.learning.models import build
-from digitlab.learning.results import measured
+from digitlab.learning.results import duration, measured
 from digitlab.machine import machine, versions
 
 ROWS = Path(__file__).parents[1] / "src" / "digitlab" / "learning" / "results.json"
@@ -122,18 +122,6 @@ def readme_table(rows: list[dict[str, Any]]) -> str:
         + "\n\nTest accuracy: mean and standard deviation over the seeds; then that of their averaged probabilities. "
         + f"Training: one seed on {rows[0]['machine']}. By `benchmarks/accuracy.py`."
     )
-
-
-def duration(seconds: float) -> str:
-    """As a person says it.
-
-    Example:
-        >>> duration(2.14), duration(42.3), duration(510)
-        ('2.1 s', '42 s', '8.5 min')
-    """
-    if seconds >= 100:
-        return f"{seconds / 60:.1f} min"
-    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
 
 
 def main() -> None:

@@ -14,8 +14,10 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, the first column to the left and the others to the right."""
-    lines = ["| " + " | ".join(header) + " |", "| --- |" + " ---: |" * (len(header) - 1)]
+    """A Markdown table: the first column and columns of words to the left, columns of numbers to the right."""
+    numbers = [all(row[i][:1].isdigit() or not row[i] for row in rows) for i in range(len(header))]
+    rules = ["---:" if number and i else "---" for i, number in enumerate(numbers)]
+    lines = ["| " + " | ".join(header) + " |", "| " + " | ".join(rules) + " |"]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 

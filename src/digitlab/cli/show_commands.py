@@ -25,7 +25,7 @@ def recipes(
 ) -> None:
     """List the recipes: network, parameters, and what each achieves."""
     from digitlab.learning.recipe import FIELDS, RECIPES, recipe
-    from digitlab.learning.results import measured
+    from digitlab.learning.results import duration, measured
 
     results = measured()
     if name is not None:
@@ -51,19 +51,27 @@ def recipes(
 
     console = Console(highlight=False)
     say = functools.partial(console.print, soft_wrap=True)
-    say(f"{'recipe':<15} {'epochs':>6}  {'parameters':>10}  {'test accuracy':>14}  {'seconds':>7}", style="dim")
+    say(
+        f"{'recipe':<15} {'parameters':>10}  {'test accuracy':>14} {'seeds':>6}  {'averaged':>8}  {'training':>8}",
+        style="dim",
+    )
     for r in RECIPES.values():
         row = results.get(r.name)
-        cells = (f"{row.parameters:,}", row.short(), f"{row.seconds:.1f}") if row else ("", "not measured", "")
-        line = f"[bold]{r.name:<15}[/] {r.epochs:>6}  {cells[0]:>10}  {cells[1]:>14}  {cells[2]:>7}"
+        line = f"[bold]{r.name:<15}[/] "
+        if row:
+            line += f"{row.parameters:>10,}  {row.short():>14} {row.seeds:>6}  {100 * row.ensemble:>6.2f} %  "
+            line += f"{duration(row.seconds):>8}"
+        else:
+            line += f"{'':>10}  {'not measured':>14} {'':>6}  {'':>8}  {'':>8}"
         # Beside the numbers where it fits, else below them: a wrapped cell is hard to read.
-        say(f"{line}  {r.description}" if console.width >= 120 else f"{line}\n  [dim]{r.description}[/]")
+        words = f"{r.description}, {r.epochs} epochs"
+        say(f"{line}  {words}" if console.width >= 130 else f"{line}\n  [dim]{words}[/]")
     say()
     if results:
         first = next(iter(results.values()))
         console.print(
-            f"test accuracy: mean ± standard deviation over {first.seeds} seeds, test images read once a run; "
-            f"seconds: training, median; {first.machine}; by benchmarks/accuracy.py",
+            "test accuracy: mean ± standard deviation over the seeds, test images read once a run; averaged: of the "
+            f"seeds' mean probabilities; training: one seed, {first.machine}; by benchmarks/accuracy.py",
             style="dim",
         )
 

@@ -293,6 +293,8 @@ def recipe(name: str | Recipe = "mlp", **changes: Any) -> Recipe:
         base = name
     elif name in RECIPES:
         base = RECIPES[name]
+    elif name == "ensemble":
+        raise RecipeError("no recipe 'ensemble': the seeds of any recipe are one. Try: digitlab train best --seeds 5")
     else:
         raise RecipeError(f"no recipe {name!r}{_suggest(name, RECIPES)}. `digitlab recipes` lists them")
     for key in changes:

@@ -55,7 +55,7 @@ class Measured:
         return (
             f"measured: {self.short()} on test, mean and standard deviation of {self.seeds} seeds "
             f"(95 % interval of the mean {100 * low:.2f} to {100 * high:.2f} %), {self.parameters:,} parameters, "
-            f"{self.seconds:.1f} s of training on {self.machine}, compiling apart; the seeds averaged: "
+            f"{duration(self.seconds)} of training on {self.machine}, compiling apart; the seeds averaged: "
             f"{100 * self.ensemble:.2f} %; by {self.command}"
         )
 
@@ -67,3 +67,15 @@ def measured() -> dict[str, Measured]:
     rows = json.loads(_FILE.read_text("utf-8"))
     pairs = ("interval", "ensemble_interval")
     return {row["recipe"]: Measured(**row | {key: tuple(row[key]) for key in pairs}) for row in rows}
+
+
+def duration(seconds: float) -> str:
+    """As a person says it.
+
+    Example:
+        >>> duration(2.14), duration(42.3), duration(510)
+        ('2.1 s', '42 s', '8.5 min')
+    """
+    if seconds >= 100:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
