@@ -5,15 +5,22 @@ from __future__ import annotations
 import doctest
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import doc_pages as pages
+from command import environment
 
 ROOT = pages.ROOT
+# The tour shows no picture from a run's folder, and those of its runs take as long as all the rest.
+NO_FIGURES = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import command, digitlab.drawing
+digitlab.drawing.Drawer = command.NoDrawer
+"""
 NOTEBOOKS = ROOT / "notebooks"
 
 
@@ -30,14 +37,13 @@ def notebook() -> dict[str, Any]:
     return loaded
 
 
-def run(*arguments: str, cwd: Path, **environment: str) -> str:
-    inherited = {k: v for k, v in os.environ.items() if k not in ("DIGITLAB_RUNS", "KERAS_BACKEND")}
+def run(*arguments: str, cwd: Path) -> str:
     done = subprocess.run(
         [sys.executable, *arguments],
         capture_output=True,
         text=True,
         cwd=cwd,
-        env={**inherited, "MPLBACKEND": "agg", **environment},
+        env=environment(MPLBACKEND="agg"),
         timeout=900,
     )
     assert done.returncode == 0, done.stderr[-3000:]
@@ -88,7 +94,7 @@ assert tries["dropout"].history["loss"][-1] > tries["plain"].history["loss"][-1]
 assert judged.temperature > 1 and judged.calibrated_calibration_error < judged.calibration_error
 assert [int(answer.argmax()) == 7 for answer in answers] == [False, False, False, True]
 """
-    (tmp_path / "tour.py").write_text("\n\n".join([*cells, claims]), "utf-8")
+    (tmp_path / "tour.py").write_text("\n\n".join([NO_FIGURES, *cells, claims]), "utf-8")
     printed = run("tour.py", cwd=tmp_path)
     assert printed.count("same answers: True") == 2
     assert len(list((tmp_path / "runs").iterdir())) == 7
