@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("MPLBACKEND", "agg")
+# Most of the tests' time went into optimising programs that then run for milliseconds; the engine's tests take half as
+# long without. Processes that the tests start (see command.py) optimise as everybody's do.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 
 import hypothesis
 import pytest
@@ -19,13 +23,22 @@ if os.environ.get("CI"):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _compiled_programs(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Compile each program once a session; half of the engine tests' time otherwise."""
+def _compiled_programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Compile each program once a session, in this process and in those it starts.
+
+    A folder for each worker: JAX does not write into it atomically, so two at once could read half a program.
+    """
     import jax
 
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
+    folder = str(tmp_path_factory.mktemp("compiled"))
+    jax.config.update("jax_compilation_cache_dir", folder)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", folder)
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "0")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
+from command import digitlab, environment, in_process, without_figures
 
 from digitlab.data import Dataset
 from digitlab.learning import FIELDS, RECIPES
 from digitlab.runs import Run
-
-
-def digitlab(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command in its own process, as a person would."""
-    inherited = {k: v for k, v in os.environ.items() if k not in ("FORCE_COLOR", "DIGITLAB_RUNS")}
-    return subprocess.run(
-        [sys.executable, "-m", "digitlab", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env={**inherited, "COLUMNS": "100", **environment},
-        timeout=240,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +32,9 @@ def home(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     from digitlab import workflow
 
-    for name in ("linear", "mlp"):
-        workflow.train(name, data=folder / "small.npz", validation=200, folder=folder / "runs", name=name, epochs=3)
+    with without_figures():
+        for name in ("linear", "mlp"):
+            workflow.train(name, data=folder / "small.npz", validation=200, folder=folder / "runs", name=name, epochs=3)
     return folder
 
 
@@ -91,6 +80,7 @@ def test_train_json_is_one_object_on_stdout(home: Path) -> None:
     assert expected <= {p.name for p in run.iterdir()}
     figures = {p.name for p in (run / "figures").iterdir()}
     assert {f"{name}.{kind}" for name in ("training-curves", "confusion-matrix") for kind in ("png", "svg")} <= figures
+    assert "Warning" not in done.stderr
     # Plain lines on stderr, one an epoch, without control characters: it is no terminal.
     epochs = [line for line in done.stderr.splitlines() if line.startswith("epoch")]
     assert len(epochs) == 2
@@ -103,7 +93,7 @@ def test_train_json_is_one_object_on_stdout(home: Path) -> None:
 
 
 def test_train_for_people_and_quiet(home: Path) -> None:
-    done = digitlab("train", "linear", "--data", "small.npz", "--validation", "0", "--epochs", "1", "-q", cwd=home)
+    done = in_process("train", "linear", "--data", "small.npz", "--validation", "0", "--epochs", "1", "-q", cwd=home)
     assert done.returncode == 0
     assert done.stderr == ""
     assert "% right on 300 test images (95 % interval" in done.stdout
@@ -141,7 +131,7 @@ def test_train_for_people_and_quiet(home: Path) -> None:
 )
 def test_errors_are_one_clear_line(home: Path, arguments: list[str], code: int, message: str) -> None:
     before = {p.name for p in (home / "runs").iterdir()}
-    done = digitlab(*arguments, cwd=home)
+    done = in_process(*arguments, cwd=home)
     assert done.returncode == code, done.stderr
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
@@ -166,26 +156,26 @@ def test_a_backend_that_is_not_there(home: Path) -> None:
 
 
 def test_runs_compare_evaluate_report(home: Path) -> None:
-    listed = json.loads(digitlab("runs", "--json", cwd=home).stdout)
+    listed = json.loads(in_process("runs", "--json", cwd=home).stdout)
     assert {"linear", "mlp"} <= {row["name"] for row in listed}
-    table = digitlab("runs", cwd=home).stdout
+    table = in_process("runs", cwd=home).stdout
     assert "linear" in table
     assert "finished" in table
 
-    shown = digitlab("runs", "mlp", cwd=home).stdout
+    shown = in_process("runs", "mlp", cwd=home).stdout
     evaluation = Run(home / "runs" / "mlp").evaluation
     assert f"{100 * evaluation.accuracy:.2f} %" in shown
 
-    compared = digitlab("compare", "linear", "mlp", cwd=home)
+    compared = in_process("compare", "linear", "mlp", cwd=home)
     assert compared.returncode == 0, compared.stderr
     assert "linear" in compared.stdout
     assert "mlp" in compared.stdout
 
-    judged = digitlab("evaluate", "mlp", "--json", cwd=home)
+    judged = in_process("evaluate", "mlp", "--json", cwd=home)
     assert judged.returncode == 0, judged.stderr
     assert json.loads(judged.stdout)["accuracy"] == evaluation.accuracy
 
-    exported = digitlab("export", "mlp", "--format", "h5", "--output", "mine.h5", cwd=home)
+    exported = in_process("export", "mlp", "--format", "h5", "--output", "mine.h5", cwd=home)
     assert exported.returncode == 0, exported.stderr
     assert (home / "mine.h5").stat().st_size > 400_000
     assert (home / "runs" / "mlp" / "model.onnx").is_file()
@@ -193,9 +183,10 @@ def test_runs_compare_evaluate_report(home: Path) -> None:
     page = home / "runs" / "mlp" / "report.html"
     first = page.read_bytes()
     page.unlink()
-    again = digitlab("report", "mlp", cwd=home)
+    again = in_process("report", "mlp", cwd=home)
     assert again.returncode == 0, again.stderr
     assert again.stdout.strip().endswith("report.html")
+    assert len(list((page.parent / "figures").iterdir())) == 14
     assert len(page.read_bytes()) == pytest.approx(len(first), rel=0.01)
 
 
@@ -209,38 +200,38 @@ def test_evaluate_on_other_data(home: Path, small: Dataset) -> None:
         y_test=small.test.labels,
     )
     before = {p.name: p.stat().st_mtime_ns for p in (home / "runs" / "mlp").iterdir()}
-    done = digitlab("evaluate", "mlp", "--data", "upside-down.npz", "--json", cwd=home)
+    done = in_process("evaluate", "mlp", "--data", "upside-down.npz", "--json", cwd=home)
     assert json.loads(done.stdout)["accuracy"] < Run(home / "runs" / "mlp").evaluation.accuracy
     assert {p.name: p.stat().st_mtime_ns for p in (home / "runs" / "mlp").iterdir()} == before
 
 
 def test_data_and_recipes(home: Path) -> None:
-    facts: dict[str, Any] = json.loads(digitlab("data", "--json", "--png", "grid.png", cwd=home).stdout)
+    facts: dict[str, Any] = json.loads(in_process("data", "--json", "--png", "grid.png", cwd=home).stdout)
     assert facts["images"] == {"train": 55000, "validation": 5000, "test": 10000}
     from PIL import Image
 
     with Image.open(home / "grid.png") as picture:
         assert picture.width > 500
-    shown = digitlab("data", cwd=home).stdout
+    shown = in_process("data", cwd=home).stdout
     assert "1,135" in shown  # ones among the test images
     assert "▄" in shown
 
-    changed = digitlab("data", "--augmented", "cnn", "--png", "changed.png", cwd=home)
+    changed = in_process("data", "--augmented", "cnn", "--png", "changed.png", cwd=home)
     assert changed.returncode == 0, changed.stderr
     assert "▄" in changed.stdout
     with Image.open(home / "changed.png") as picture:
         assert picture.height > picture.width  # ten rows of five
-    assert digitlab("data", "--augmented", "mlp", cwd=home).returncode == 2
+    assert in_process("data", "--augmented", "mlp", cwd=home).returncode == 2
 
-    names = [row["name"] for row in json.loads(digitlab("recipes", "--json", cwd=home).stdout)]
+    names = [row["name"] for row in json.loads(in_process("recipes", "--json", cwd=home).stdout)]
     assert names == list(RECIPES)
-    one = digitlab("recipes", "mlp2", cwd=home).stdout
+    one = in_process("recipes", "mlp2", cwd=home).stdout
     for field in FIELDS:
         assert field in one
 
 
 def test_every_field_is_an_option_with_help(home: Path) -> None:
-    text = digitlab("train", "--help", cwd=home, COLUMNS="200").stdout
+    text = in_process("train", "--help", cwd=home, columns=200).stdout
     for name in FIELDS:
         if name not in ("name", "description", "network"):
             assert f"--{name.replace('_', '-')}" in text
@@ -263,7 +254,7 @@ def test_version_and_completion(home: Path) -> None:
     assert digitlab("--version", cwd=home).stdout == f"digitlab {version('digitlab')}\n"
     script = Path(sys.executable).with_name("digitlab")
     asked = {"_DIGITLAB_COMPLETE": "complete_bash", "COMP_WORDS": "digitlab tra", "COMP_CWORD": "1"}
-    shown = subprocess.run([script], capture_output=True, text=True, env={**os.environ, **asked})
+    shown = subprocess.run([script], capture_output=True, text=True, env=environment(**asked))
     assert shown.stdout.split() == ["train"]
 
 
@@ -307,11 +298,13 @@ def test_from_python(home: Path, small: Dataset, tmp_path: Path) -> None:
             ]
         )
 
-    run = package.train("linear", data=small, model=build, epochs=1, folder=tmp_path)
+    with without_figures():
+        run = package.train("linear", data=small, model=build, epochs=1, folder=tmp_path)
     assert run.evaluation.confusion.sum() == 300
     assert run.model.count_params() == run.info["parameters"]
     assert run.info["recipe"]["name"] == "own"
     assert run.state == "finished"
     with pytest.raises(package.RunError, match="Dataset made in Python"):
         package.report(run.path)
-    assert package.report(run.path, data=small).is_file()
+    with mock.patch("digitlab.judging.figures.save_figures"):
+        assert package.report(run.path, data=small).is_file()

@@ -17,6 +17,7 @@ from typing import Any
 import doc_pages as pages
 import numpy as np
 import pytest
+from command import NoDrawer
 
 from digitlab.data import Dataset
 
@@ -81,23 +82,12 @@ def has_same_output(wanted: str, got: str) -> bool:
     return doctest.OutputChecker().check_output(wanted, got, flags)
 
 
-class NoDrawer(contextlib.nullcontext["NoDrawer"]):
-    """In place of the drawing process: no page shows a run's figures, and they take longer than all the rest."""
-
-    def __enter__(self) -> NoDrawer:
-        return self
-
-    def draw(self, *_: object) -> None: ...
-
-    def wait(self) -> None: ...
-
-
 @pytest.mark.parametrize("page", pages.pages(), ids=lambda page: page.name)
 def test_every_block_of_a_page_works(
     page: Path, small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Blocks run in order in one empty folder that holds a small data set, `small.npz`."""
-    monkeypatch.setattr("digitlab.drawing.Drawer", NoDrawer)
+    monkeypatch.setattr("digitlab.drawing.Drawer", NoDrawer)  # no page shows a run's figures
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DIGITLAB_RUNS", raising=False)
     found = pages.blocks(page.read_text("utf-8"))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command import without_figures
 
 from digitlab import groups, runs, workflow
 from digitlab.data import Dataset
@@ -45,16 +46,17 @@ def folder(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
         y_test=small.test.labels,
     )
     options = {"data": data, "validation": 100, "folder": path, "changes": {"epochs": 2}}
-    with pytest.raises(KeyboardInterrupt):
-        groups.train_group("linear", 2, name="a", watcher=StopAtSecond, **options)
-    first = runs.Run(path / "a-seed0")
-    assert first.state == "finished"
-    before = first.info
-    groups.train_group("linear", 2, name="a", **options)
-    assert first.info == before  # the finished seed was not touched
-    groups.train_group("mlp", 2, name="b", **options)
-    with pytest.raises(RunError, match="another recipe"):
-        groups.train_group("mlp", 2, name="a", **options)
+    with without_figures():
+        with pytest.raises(KeyboardInterrupt):
+            groups.train_group("linear", 2, name="a", watcher=StopAtSecond, **options)
+        first = runs.Run(path / "a-seed0")
+        assert first.state == "finished"
+        before = first.info
+        groups.train_group("linear", 2, name="a", **options)
+        assert first.info == before  # the finished seed was not touched
+        groups.train_group("mlp", 2, name="b", **options)
+        with pytest.raises(RunError, match="another recipe"):
+            groups.train_group("mlp", 2, name="a", **options)
     return path
 
 

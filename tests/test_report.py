@@ -310,6 +310,37 @@ def test_robustness_appears_when_measured():
     assert "Mean accuracy over all kinds and strengths: 50.0 %" in page.text
     assert "70.0 % shift" in page.text
     assert "30.0 % fog" in page.text
+    assert "suffers most from fog (30 %), least from shift (70 %)" in page.text
+
+
+def test_each_kind_shows_what_it_does_to_one_typical_picture():
+    from PIL import Image
+
+    from digitlab.judging.corruptions import corrupt
+
+    kinds = {"impulse noise": [0.9, 0.8, 0.4, 0.3, 0.2], "zigzag": [0.5, 0.3], "one of another version": [0.5]}
+    content = make_content(300, corruptions=kinds)
+    html = render(content)
+    strips = Page(html).all("img", **{"class": "suffering"})
+    assert len(strips) == 2  # nobody knows what the third looked like
+    index = int(re.search(r"Test picture (\d+)", strips[0]["alt"])[1])
+    assert content.labels[index] == content.probabilities[index].argmax() == 5
+    for strip, (kind, values) in zip(strips, kinds.items(), strict=False):
+        file = io.BytesIO(base64.b64decode(strip["src"].partition(",")[2]))
+        pixels = np.asarray(Image.open(file))
+        cells = pixels.reshape(28, len(values) + 1, -1, 2).swapaxes(0, 1)
+        assert (cells[:, :, 2:-2, 1] == 255).all() and not cells[:, :, [0, 1, -2, -1], 1].any()
+        np.testing.assert_array_equal(cells[0, :, 2:-2, 0], content.images[index])
+        for step, cell in enumerate(cells[1:], 1):
+            np.testing.assert_array_equal(cell[:, 2:-2, 0], corrupt(content.images[index][None], kind, step)[0])
+
+
+def test_windows_of_a_convolution_are_large_enough_to_see():
+    windows = np.random.default_rng(0).normal(size=(3, 3, 32)).astype(np.float32)
+    html = render(make_content(100, first_weights=windows))
+    assert "window of 3 × 3 pixels that slides" in Page(html).text
+    assert "--ww: 24px; --wh: 24px" in html
+    assert "random start" in Page(render(make_content(100))).text
 
 
 def test_refusing_is_worked_out_as_by_hand(content):

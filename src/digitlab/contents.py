@@ -67,11 +67,19 @@ def describe_layers(model: Any) -> list[dict[str, Any]]:
 
 
 def first_weights(model: Any) -> np.ndarray | None:
-    """What the first layer looks for, as pictures (28, 28, units), where it is dense on the pixels; else None."""
+    """What the first layer looks for, as pictures; None where it does not look at the pixels themselves.
+
+    Returns:
+        (28, 28, units) of a dense layer, (height, width, filters) of a convolution.
+    """
     for layer in model.layers:
         weights = layer.get_weights()
         if weights:
-            return weights[0].reshape(28, 28, -1) if weights[0].ndim == 2 and weights[0].shape[0] == 28 * 28 else None
+            first = weights[0]
+            if first.ndim == 2 and first.shape[0] == 28 * 28:
+                return np.asarray(first.reshape(28, 28, -1))
+            # One channel in: with more, it does not look at the picture itself.
+            return np.asarray(first[:, :, 0]) if first.ndim == 4 and first.shape[2] == 1 else None
     return None
 
 

@@ -44,7 +44,8 @@ class ReportContent:
         seed: that the run started from.
         parameters: how many numbers the model learned.
         recipe_changes: field -> the value the named recipe has, for each field that this run set differently.
-        first_weights: float (h, w, units), the first layer's weights where it looks at the whole picture.
+        first_weights: float (height, width, units), the first layer's weights where it looks at the picture itself:
+            of the picture's own size where it is dense, of its window's where it is a convolution.
         corruptions: kind -> accuracy by rising strength, each in [0, 1], where that was measured.
     """
 

@@ -164,6 +164,34 @@ def outcome_map(right: npt.NDArray[np.bool_]) -> bytes:
     return png(pixels.reshape(rows, side), palette=[(213, 94, 0)] * 2, alpha=bytes([0, 255]))
 
 
+def worse_strip(image: npt.NDArray[np.uint8], kind: str, strengths: int) -> bytes:
+    r"""Draw one picture as it is and, beside it, made worse in one way with rising strength.
+
+    Args:
+        image: uint8 (h, w).
+        kind: A name in `digitlab.judging.corruptions.CORRUPTIONS`.
+        strengths: How many of them.
+
+    Returns:
+        A PNG, grey with clear gaps: half a gap at both ends, so that each picture is in the middle of its share.
+
+    Example:
+        >>> worse_strip(np.zeros((28, 28), np.uint8), "fog", 5)[:4]
+        b'\x89PNG'
+    """
+    from PIL import Image
+
+    from digitlab.judging.corruptions import corrupt
+
+    worse = [corrupt(image[None], kind, step + 1)[0] for step in range(strengths)]
+    side = max(1, image.shape[1] // 12)
+    cells = [np.pad(np.stack([one, np.full_like(one, 255)], axis=-1), ((0, 0), (side, side), (0, 0)))
+             for one in (image, *worse)]  # fmt: skip
+    buffer = io.BytesIO()
+    Image.fromarray(np.concatenate(cells, axis=1), "LA").save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
 def weight_sheet(weights: npt.NDArray[np.floating], units: Integers, columns: int) -> bytes:
     """Draw the weights into some units as pictures: blue for ink that speaks for it, vermillion against.
 

@@ -60,7 +60,7 @@ def render(content: ReportContent) -> str:
         reliability=charts.reliability_charts(content),
         coverage=charts.coverage_chart(content),
         refusals=[(share, words.refused(content.evaluation, share)) for share in (0.01, 0.02, 0.05)],
-        corruptions=charts.corruption_charts(content),
+        robust=robust(content, chosen),
         layers=funnel(content.layers),
         weights=first_layer(content),
         stages=stages(content.seconds),
@@ -233,6 +233,38 @@ def shape_words(shape: object) -> str:
     return "" if shape is None else str(shape)
 
 
+def robust(content: ReportContent, chosen: pictures.Selection) -> dict[str, Any] | None:
+    """Prepare the part on pictures made worse: for each kind its words, mean, chart, and one picture suffering it."""
+    from digitlab.judging.corruptions import CORRUPTIONS
+
+    drawn = charts.corruption_charts(content)
+    if not drawn:
+        return None
+    # The same picture throughout, so that the kinds can be compared: a typical one of a class in the middle.
+    typical = next(int(index) for index in (*chosen.typical[len(chosen.typical) // 2], *chosen.shown, 0))
+    kinds: list[dict[str, Any]] = [
+        {
+            "name": kind,
+            "mean": mean,
+            "chart": chart,
+            "words": CORRUPTIONS[kind].words if kind in CORRUPTIONS else "",
+            "strip": pictures.data_url(pictures.worse_strip(content.images[typical], kind, len(values)))
+            if kind in CORRUPTIONS and len(values) <= len(CORRUPTIONS[kind].strengths)
+            else "",
+        }
+        for (kind, mean, chart), values in zip(drawn, (content.corruptions or {}).values(), strict=True)
+    ]
+    by_mean = sorted(kinds, key=lambda one: one["mean"])
+    return {
+        "kinds": kinds,
+        "mean": float(np.mean([mean for _, mean, _ in drawn])),
+        "picture": typical,
+        "label": content.class_names[int(content.labels[typical])],
+        "worst": by_mean[: min(3, len(by_mean) - 1)],
+        "best": by_mean[-1],
+    }
+
+
 def first_layer(content: ReportContent) -> dict[str, Any] | None:
     """Prepare the pictures of the first layer's weights, the units with the largest weights first."""
     weights = content.first_weights
@@ -245,7 +277,11 @@ def first_layer(content: ReportContent) -> dict[str, Any] | None:
     if units > MOST_UNITS:
         order = np.argsort(-np.square(weights).sum(axis=(0, 1)), kind="stable")[:MOST_UNITS]
     columns = min(16, len(order))
+    whole = weights.shape[:2] == content.images.shape[1:]
     return {
+        "whole": whole,
+        # As many screen pixels for one weight: a small window of a convolution would else be a speck.
+        "scale": 28 / max(weights.shape[:2]) if whole else max(1, round(24 / max(weights.shape[:2]))),
         "url": pictures.data_url(pictures.weight_sheet(weights, order, columns)),
         "columns": columns,
         "rows": -(-len(order) // columns),
