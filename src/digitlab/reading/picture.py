@@ -22,7 +22,7 @@ MAX_PIXELS = 120_000_000
 MAX_PAGES = 64
 # What an opened file may be: it may come from anybody, and some of Pillow's formats start other programs (EPS) or are
 # hardly ever met, and so hardly ever tested.
-FORMATS = frozenset("PNG JPEG MPO WEBP TIFF BMP GIF PPM AVIF HEIF JPEG2000".split(" "))
+FORMATS = frozenset(("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "HEIF", "JPEG2000"))
 # Fewer pixels than this on the long side are enlarged, so that a one-pixel pen has a shape to measure.
 MIN_SIDE = 160
 
@@ -94,7 +94,9 @@ def open_pages(source: str | Path | BinaryIO | np.ndarray | Image.Image) -> Iter
     empty = not source.seek(0, os.SEEK_END)
     source.seek(0)
     Image.init()  # so that the formats are known by name
-    yield from _from_file(source, name if isinstance(name, str) else "picture", empty, sorted(FORMATS & set(Image.OPEN)))
+    yield from _from_file(
+        source, name if isinstance(name, str) else "picture", empty, sorted(FORMATS & set(Image.OPEN))
+    )
 
 
 _WHY = {FileNotFoundError: "no such file. Check the name.", PermissionError: "no permission to read it."}

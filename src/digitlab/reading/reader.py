@@ -183,7 +183,7 @@ class Reader:
         """Read every digit of a picture.
 
         Args:
-            source: a picture's file by its name or opened (binary), a Pillow image, or an array (h, w[, 3 or 4]) of uint8.
+            source: a file by its name or opened (binary), a Pillow image, or an array (h, w[, 3 or 4]) of uint8.
             single: the whole picture is one digit, however many pieces it is in.
 
         Returns:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import io
 import os
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -41,7 +43,7 @@ RUNS_POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
 )
-# A report may come from elsewhere with its run: its script gets an origin of its own, so it can ask this server nothing.
+# A report may come from elsewhere with its run: its script gets an origin of its own, and can ask this server nothing.
 REPORT_POLICY = f"sandbox allow-scripts allow-downloads; {RUNS_POLICY}"
 
 
@@ -95,14 +97,13 @@ def make_app(settings: Settings | None = None) -> ASGIApp:
     if settings.cors:
         headers, methods = ["Content-Type"], ["GET", "POST"]
         middleware.append(
-            Middleware(
-                CORSMiddleware, allow_origins=list(settings.cors), allow_headers=headers, allow_methods=methods
-            )
+            Middleware(CORSMiddleware, allow_origins=list(settings.cors), allow_headers=headers, allow_methods=methods)
         )
     inner = Starlette(
         routes=routes,
+        lifespan=desk.lifespan,
         middleware=middleware,
-        exception_handlers={HTTPException: _http_error, DigitlabError: _one_line},  # type: ignore[dict-item]
+        exception_handlers={HTTPException: _http_error, DigitlabError: _one_line, Exception: _ours},  # type: ignore[dict-item]
     )
     inner.router.redirect_slashes = False
     return guard.Guard(inner, local=settings.local, origins=settings.cors)
@@ -122,6 +123,11 @@ def _one_line(_: Request, trouble: DigitlabError) -> Response:
     return guard.error(400, str(trouble))
 
 
+def _ours(_: Request, __: Exception) -> Response:
+    """For a mistake of ours; the guard outside says more in the server's window."""
+    return guard.error(500, "unexpected trouble in the server; its window says more")
+
+
 class Desk:
     """Answers requests; owns the reader and the threads that read."""
 
@@ -134,6 +140,21 @@ class Desk:
         self.limit = anyio.CapacityLimiter(settings.threads or os.cpu_count() or 1)
         self.started = time.monotonic()
         self.card = answers.model_card(self.reader, self.name)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        """Read a first picture while nobody waits for it: that loads SciPy and what else reading needs."""
+        warming = asyncio.create_task(self._in_thread(self._warm_up))
+        yield
+        warming.cancel()
+
+    def _warm_up(self) -> None:
+        from PIL import Image, ImageDraw
+
+        page, file = Image.new("L", (200, 100), 255), io.BytesIO()
+        ImageDraw.Draw(page).line([(60, 20), (60, 80)], fill=0, width=8)
+        page.save(file, "PNG")
+        answers.read(self.reader, file, ReadingOptions(explain=True))
 
     async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """Work on a thread: others are answered meanwhile, and no more is read at once than there are cores."""
@@ -165,10 +186,8 @@ class Desk:
             async with request.form(max_files=MAX_FILES, max_fields=MAX_FILES, max_part_size=MAX_FIELD) as form:
                 texts = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
                 options = _options(texts, options)
-                pictures = []
-                for value in form.values():
-                    if not isinstance(value, str):
-                        pictures.append(_named(await value.read(), value.filename))
+                files = [value for _, value in form.multi_items() if not isinstance(value, str)]
+                pictures = [_named(await file.read(), file.filename) for file in files]
         elif not kind or kind.startswith(RAW):
             pictures = [_named(await request.body(), None)]
         else:

@@ -1,4 +1,4 @@
-"""What stands between the network and the handlers: who may ask, how much, how many at once, and what leaves with it."""
+"""Between the network and the handlers: who may ask, how much, how many at once, and what leaves with an answer."""
 
 from __future__ import annotations
 
@@ -84,6 +84,7 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, whatever happens."""
         if scope["type"] != "http":
+            await self.app(scope, receive, send)  # the server's start and end
             return
         request = _Request(scope, receive, send)
         refused = self._refusal(request)
@@ -99,9 +100,7 @@ class Guard:
             pass
         except Exception as trouble:
             # A mistake of ours; the server lives on, and says where to look.
-            print(f"digitlab: unexpected {type(trouble).__name__}: {trouble}. Please report it", file=sys.stderr)
-            if not request.answered:
-                await _quietly(error(500, "unexpected trouble in the server; its window says more")(scope, receive, send))
+            sys.stderr.write(f"digitlab: unexpected {type(trouble).__name__}: {trouble}. Please report it\n")
         finally:
             self.busy -= counted
 
@@ -109,10 +108,14 @@ class Guard:
         headers = request.headers
         host = headers.get("host", "")
         if self.local and not is_loopback(host_of(host)):
-            return error(403, f"host {host[:80]!r}: this server answers only as localhost. Start it with --host to be seen")
+            return error(
+                403, f"host {host[:80]!r}: this server answers only as localhost. Start it with --host to be seen"
+            )
         origin = headers.get("origin")
         if origin is not None and origin not in self.origins and urlsplit_netloc(origin) != host.lower():
-            return error(403, f"origin {origin[:80]!r}: pages elsewhere may not ask. Start the server with --cors {origin[:80]}")
+            return error(
+                403, f"origin {origin[:80]!r}: pages elsewhere may not ask. Start the server with --cors {origin[:80]}"
+            )
         if request.length is not None and request.length > MAX_BODY:
             return error(413, f"body: {request.length:,} bytes, at most {MAX_BODY:,}. Send fewer or smaller pictures")
         if request.has_body and self.busy >= MAX_BUSY:
@@ -144,7 +147,6 @@ class _Request:
         self.has_body = bool(self.length) or "transfer-encoding" in self.headers
         self.came = 0
         self.ended = not self.has_body
-        self.answered = False
         self._deadline = asyncio.get_running_loop().time() + BODY_SECONDS
 
     async def receive(self) -> Message:
@@ -159,7 +161,9 @@ class _Request:
             async with asyncio.timeout_at(self._deadline):
                 message = await self._receive()
         except TimeoutError:
-            raise HTTPException(408, f"body: not whole after {BODY_SECONDS} s. Send it faster or make it smaller") from None
+            raise HTTPException(
+                408, f"body: not whole after {BODY_SECONDS} s. Send it faster or make it smaller"
+            ) from None
         self.came += len(message.get("body", b""))
         self.ended = not message.get("more_body", False)
         if self.came > MAX_BODY:
@@ -180,7 +184,6 @@ class _Request:
     async def send(self, message: Message) -> None:
         """Add what every answer has."""
         if message["type"] == "http.response.start":
-            self.answered = True
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)

@@ -111,7 +111,7 @@ def serve(
         app,  # type: ignore[arg-type]
         http="h11",
         ws="none",
-        lifespan="off",
+        lifespan="on",
         log_config=None,
         log_level="critical",
         access_log=False,

@@ -9,13 +9,10 @@ from importlib.resources import files
 
 from digitlab.judging.report import words
 
-
 HERE = "digitlab.judging.report"
 
 
-def fill(
-    template: str, *, styles: Sequence[str], scripts: Sequence[str], package: str = HERE, **values: object
-) -> str:
+def fill(template: str, *, styles: Sequence[str], scripts: Sequence[str], package: str = HERE, **values: object) -> str:
     """Fill a template with everything inside the page; what comes in `values` is escaped.
 
     Args:

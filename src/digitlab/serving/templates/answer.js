@@ -16,18 +16,22 @@ const Answer = (() => {
     return node;
   };
   const percent = (p) => {
-    if (p > 0.9995 && p < 1) return "> 99.9 %";
-    if (p > 0 && p < 0.0005) return "< 0.1 %";
-    return `${(100 * p).toFixed(p >= 0.9995 || p === 0 ? 0 : 1)} %`;
+    if (p > 0.9995) return ">\u00a099.9\u00a0%";
+    return p < 0.0005 ? "<\u00a00.1\u00a0%" : `${(100 * p).toFixed(1)}\u00a0%`;
   };
   const kind = (digit) => (digit.rejected ? "no-digit" : digit.confidence < SURE ? "doubt" : "sure");
   const shown = (digit) => (digit.rejected ? "?" : String(digit.digit));
 
   // view: { image, size: [w, h] of the image in boxes' units, place: box -> box, clickable, page }
   function show(next, nextView) {
+    // The same glyphs again, with the steps this time: whoever looks at one of them goes on.
+    const same = answer && answer.digits.length === next.digits.length && answer.digits.every((digit, i) => String(digit.glyph) === String(next.digits[i].glyph));
+    if (!same) {
+      heats = new Map();
+      chosen = -1;
+    }
     answer = next;
     view = nextView;
-    heats = new Map();
     const digits = answer.digits;
     const lines = new Map();
     digits.forEach((digit, index) => {
@@ -47,12 +51,12 @@ const Answer = (() => {
     if (lines.size > 1) parts[0] += ` in ${lines.size} lines`;
     if (named.length < digits.length) parts.push(`${digits.length - named.length} refused`);
     if (named.length) parts.push(`${named.length > 1 ? "least sure: " : ""}${percent(Math.min(...named.map((d) => d.confidence)))}${named.length > 1 ? "" : " sure"}`);
-    parts.push(`${Math.round(answer.took)} ms`);
+    parts.push(answer.took < 1000 ? `${Math.round(answer.took)}\u00a0ms` : `${(answer.took / 1000).toFixed(1)}\u00a0s`);
     $("summary").textContent = parts.join(" · ");
     $("summary").title = "from the end of the stroke, or from the photo's arrival, to this answer";
     // The one most worth a look: refused, else least sure.
-    let worst = -1;
-    digits.forEach((digit, index) => {
+    let worst = chosen;
+    if (!same) digits.forEach((digit, index) => {
       const rank = (d) => (d.rejected ? -1 : 0) + d.confidence;
       if (worst < 0 || rank(digit) < rank(digits[worst])) worst = index;
     });
@@ -88,7 +92,9 @@ const Answer = (() => {
     answer.digits.forEach((digit, index) => {
       if (digit.page !== view.page) return;
       const [left, top, right, bottom] = view.place(digit.box), pad = 3 * unit;
-      const rect = draw("rect", { x: left - pad, y: top - pad, width: right - left + 2 * pad, height: bottom - top + 2 * pad, rx: 3 * unit, class: `box ${kind(digit)}${index === chosen ? " chosen" : ""}` });
+      const place = { x: left - pad, y: top - pad, width: right - left + 2 * pad, height: bottom - top + 2 * pad, rx: 3 * unit };
+      const rect = draw("rect", { ...place, class: `box ${kind(digit)}${index === chosen ? " chosen" : ""}` });
+      if (view.clickable) svg.append(draw("rect", { ...place, class: "casing" })); // seen on any photo
       if (view.clickable) rect.addEventListener("click", () => choose(index));
       const size = Math.max(12, Math.min(20, 0.35 * (bottom - top) / unit)) * unit;
       const above = top - pad > 1.1 * size;
@@ -116,16 +122,16 @@ const Answer = (() => {
   }
 
   function cutOut(digit) {
-    const canvas = $("cut"), side = 280, context = canvas.getContext("2d");
-    canvas.width = canvas.height = side;
-    context.fillStyle = "#fff";
-    context.fillRect(0, 0, side, side);
-    const [left, top, right, bottom] = digit.box, size = 1.3 * Math.max(right - left, bottom - top, 4);
-    const x = (left + right - size) / 2, y = (top + bottom - size) / 2;
     // The picture at hand may be smaller or larger than the one that the boxes are measured in.
-    const [w, h] = answer.pages[digit.page], { image } = view;
-    const kx = (image.naturalWidth || image.width) / w, ky = (image.naturalHeight || image.height) / h;
-    try { context.drawImage(view.image, x * kx, y * ky, size * kx, size * ky, 0, 0, side, side); } catch { /* not loaded yet */ }
+    const canvas = $("cut"), side = 280, context = canvas.getContext("2d"), { image } = view;
+    const [w, h] = answer.pages[digit.page], kx = (image.naturalWidth || image.width) / w, ky = (image.naturalHeight || image.height) / h;
+    const [left, top, right, bottom] = digit.box, pad = 0.12 * Math.max(right - left, bottom - top, 4);
+    const across = right - left + 2 * pad, down = bottom - top + 2 * pad, zoom = side / Math.max(across, down);
+    canvas.width = canvas.height = side;
+    context.imageSmoothingEnabled = zoom < 4;
+    try {
+      context.drawImage(image, (left - pad) * kx, (top - pad) * ky, across * kx, down * ky, (side - across * zoom) / 2, (side - down * zoom) / 2, across * zoom, down * zoom);
+    } catch { /* not loaded yet */ }
   }
 
   function glyph(canvas, rows) {

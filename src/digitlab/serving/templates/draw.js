@@ -2,9 +2,9 @@
 // From a stroke or a photo to a request, and from its answer to the page.
 (() => {
   const $ = (id) => document.getElementById(id);
-  const WAIT = 40; // milliseconds after a stroke, in which another may begin
+  const WAIT = 25; // milliseconds after a stroke, in which another may begin
   const EMPTY = "Nothing written yet.";
-  let timer = 0, asking = null, photo = null, url = "", steps = false;
+  let timer = 0, newest = 0, asking = null, photo = null, url = "", steps = false;
 
   function fail(message) {
     $("error").textContent = message;
@@ -42,6 +42,7 @@
 
   function later(wait = WAIT) {
     clearTimeout(timer);
+    newest++;
     const since = performance.now();
     if (photo) { readPhoto(since); return; }
     if (Sheet.empty) {
@@ -55,20 +56,22 @@
   }
 
   async function readDrawing(since) {
-    const drawn = Sheet.picture();
+    const drawn = Sheet.picture(), mine = ++newest;
     const blob = await new Promise((done) => { drawn.canvas.toBlob(done); });
+    if (mine !== newest) return; // a photo or a further stroke came meanwhile
     const answer = await ask(blob, "drawing.png", since);
     if (!answer || photo) return;
     Answer.show(answer, { element: Sheet.canvas, image: drawn.canvas, size: Sheet.size, place: drawn.place, clickable: false, page: 0 });
   }
 
-  Sheet.began = () => { clearTimeout(timer); $("hint").hidden = true; };
+  Sheet.began = () => { clearTimeout(timer); newest++; $("hint").hidden = true; };
   Sheet.changed = () => { buttons(); later(); };
 
   // ---- photos
   async function open(file) {
     fail("");
     clearTimeout(timer);
+    newest++;
     URL.revokeObjectURL(url);
     url = URL.createObjectURL(file);
     photo = { file, opaque: false };

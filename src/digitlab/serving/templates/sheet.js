@@ -2,7 +2,7 @@
 // The sheet: strokes by pointer, undo and redo, and the picture of them that is sent to be read.
 const Sheet = (() => {
   const canvas = document.getElementById("ink"), context = canvas.getContext("2d");
-  const MOST_PIXELS = 350000; // a picture of so many is read in well under a tenth of a second
+  const MOST_PIXELS = 200000; // so many are read in well under a tenth of a second, and a digit keeps pixels enough
   let strokes = [], past = [], future = [], current = null, width = 0, height = 0, pen = 10, penSeen = false;
   let changed = () => {}, began = () => {};
 
