@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from judged_material import make_content
 from PIL import Image
 from serving_client import Server, page_with, png, running
 from test_report_browser import CONTRAST, browser, pytestmark
 
 from digitlab.data import Dataset
+from digitlab.judging.report import render
 from digitlab.reading.reader import Reader
+from digitlab.serving import Settings
 
 __all__ = ["browser", "pytestmark"]  # the fixture and the condition of the other browser tests
 
@@ -24,8 +28,13 @@ CROSS = [[(300, 80), (390, 190)], [(300, 190), (390, 80)]]
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with running() as found:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    runs = tmp_path_factory.mktemp("drawing")
+    (runs / "mine").mkdir()
+    info = {"format": 1, "state": "finished", "recipe": {"name": "mlp", "epochs": 1}}
+    (runs / "mine" / "run.json").write_text(json.dumps(info), "utf-8")
+    (runs / "mine" / "report.html").write_text(render(make_content(300, skill=2.6)), "utf-8")
+    with running(Settings(runs=runs)) as found:
         yield found
 
 
@@ -272,3 +281,16 @@ def test_tab_reaches_everything(visit: Any) -> None:
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
     assert {"undo", "clear", "pen", "example", "choose", "single", "copy", "matter", "show", "3", "Runs"} <= reached
+
+
+def test_to_the_runs_and_a_report_and_back(visit: Any) -> None:
+    page = visit()
+    page.click("nav >> text=Runs")
+    page.click("#runs a >> text=mine")
+    page.wait_for_selector("h1 strong")
+    # Its script runs, on a stage of its own: it may not even see that there is a server.
+    assert page.evaluate("origin") == "null"
+    assert page.evaluate("document.scripts.length") == 1 and page.locator("svg .line").count() > 0
+    page.go_back()
+    page.click("nav >> text=Draw")
+    assert page.is_visible("#sheet")

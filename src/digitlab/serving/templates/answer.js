@@ -53,6 +53,7 @@ const Answer = (() => {
     if (named.length) parts.push(`${named.length > 1 ? "least sure: " : ""}${percent(Math.min(...named.map((d) => d.confidence)))}${named.length > 1 ? "" : " sure"}`);
     parts.push(answer.took < 1000 ? `${Math.round(answer.took)}\u00a0ms` : `${(answer.took / 1000).toFixed(1)}\u00a0s`);
     $("summary").textContent = parts.join(" · ");
+    $("summary").dataset.milliseconds = answer.took.toFixed(1);
     $("summary").title = "from the end of the stroke, or from the photo's arrival, to this answer";
     // The one most worth a look: refused, else least sure.
     let worst = chosen;
@@ -115,8 +116,8 @@ const Answer = (() => {
       glyph($("glyph"), digit.glyph);
       verdict(digit);
       bars(digit);
-      const heat = heats.get(index);
-      paint(heat);
+      $("matter").hidden = digit.rejected; // it asks about a digit
+      paint(heats.get(index));
     }
     boxes();
   }
@@ -144,7 +145,7 @@ const Answer = (() => {
     const order = digit.probabilities.map((p, name) => [p, name]).sort((a, b) => b[0] - a[0]), [first, second] = order;
     const node = $("verdict");
     if (digit.rejected) {
-      node.replaceChildren(make("b", { className: "no", textContent: "Refused: " }), `${digit.reason}. As a digit it would be a `, make("b", { textContent: first[1] }), ".");
+      node.replaceChildren(make("b", { className: "no", textContent: "Refused: " }), `${digit.reason}. As a digit it would be ${first[1] === 8 ? "an" : "a"} `, make("b", { textContent: first[1] }), ".");
     } else if (digit.confidence < SURE) {
       node.replaceChildren("Read as ", make("b", { textContent: digit.digit }), `, but only ${percent(digit.confidence)} sure: `, make("b", { textContent: second[1] }), ` has ${percent(second[0])}.`);
     } else {
@@ -199,7 +200,7 @@ const Answer = (() => {
     const values = [...sum].map((value, i) => (count[i] ? value / count[i] : 0));
     const after = found.probabilities[worst], then = after.indexOf(Math.max(...after));
     const words = drops[worst] < 0.02
-      ? `No single part: hide any ${PATCH} × ${PATCH} patch, and it is still a ${digit.digit}.`
+      ? `No single part: hide any ${PATCH} × ${PATCH} patch, and it is still ${digit.digit === 8 ? "an" : "a"} ${digit.digit}.`
       : `Where orange is strongest: hide that, and ${digit.digit} falls from ${percent(before)} to ${percent(after[digit.digit])}${then === digit.digit ? "" : `, and it is read as ${then}`}.`;
     heats.set(index, { values: drops[worst] < 0.02 ? null : values, words });
     if (chosen === index) paint(heats.get(index));
