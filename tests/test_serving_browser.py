@@ -236,6 +236,7 @@ def test_errors_are_said(visit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     drop(page, "drop", b"no picture at all", "note.png")
     page.wait_for_selector("#error:not([hidden])")
     assert page.inner_text("#error").startswith("note.png: not a picture that Pillow knows")
+    assert page.is_hidden("#picture")
     page.click("#clear")
     page.wait_for_selector("#error", state="hidden")
     page.route("**/read*", lambda route: route.abort())

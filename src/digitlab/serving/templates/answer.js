@@ -82,6 +82,7 @@ const Answer = (() => {
     svg.replaceChildren();
     if (!answer) return;
     const image = view.element.getBoundingClientRect(), sheet = $("sheet").getBoundingClientRect();
+    if (!image.width) return; // not laid out yet
     Object.assign(svg.style, {
       left: `${image.left - sheet.left - $("sheet").clientLeft}px`, top: `${image.top - sheet.top - $("sheet").clientTop}px`,
       width: `${image.width}px`, height: `${image.height}px`,
@@ -253,7 +254,6 @@ const Answer = (() => {
   }
 
   $("matter").addEventListener("click", matter);
-  window.addEventListener("resize", boxes);
   $("copy").addEventListener("click", async () => {
     try {
       await navigator.clipboard.writeText(answer.text);

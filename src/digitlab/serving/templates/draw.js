@@ -80,7 +80,6 @@
     Sheet.canvas.hidden = true;
     Answer.clear("Reading…");
     buttons();
-    image.removeAttribute("class");
     image.src = url;
     try { await image.decode(); } catch { mine.opaque = true; } // TIFF, say: the server shows what it sees
     if (photo === mine) readPhoto(performance.now());
@@ -90,7 +89,8 @@
     const mine = photo, image = $("picture");
     const answer = await ask(mine.file, mine.file.name || "picture", since);
     if (photo !== mine) return;
-    if (!answer) { if (mine.opaque && !$("error").hidden) image.removeAttribute("src"); return; }
+    if (!answer) { $("photo").hidden = mine.opaque; return; }
+    $("photo").hidden = false;
     const view = { element: image, image, size: answer.pages[0], place: (box) => box, clickable: true, page: 0 };
     if (mine.opaque && answer.stages.length) {
       const turn = async (page) => {
@@ -102,7 +102,7 @@
       await turn(0);
       view.turn = (page) => turn(page).then(() => { if (Answer.view === view) Answer.boxes(); });
     }
-    image.classList.toggle("small", image.naturalWidth < 120);
+    fit();
     Answer.show(answer, view);
   }
 
@@ -116,8 +116,18 @@
     later();
   }
 
-  $("picture").addEventListener("load", () => Answer.boxes());
-  new ResizeObserver(() => Answer.boxes()).observe($("sheet"));
+  // As large as there is room, a small picture enlarged; one of a few pixels with its pixels to be seen.
+  function fit() {
+    const image = $("picture"), { naturalWidth: across, naturalHeight: down } = image;
+    if (!photo || !across) return;
+    const zoom = Math.min($("sheet").clientWidth / across, Math.max(240, 0.72 * window.innerHeight) / down, Math.max(4, 280 / across));
+    image.style.width = `${Math.floor(across * zoom)}px`;
+    image.classList.toggle("small", across < 120);
+  }
+  const settle = () => { fit(); Answer.boxes(); };
+  $("picture").addEventListener("load", settle);
+  window.addEventListener("resize", settle);
+  new ResizeObserver(settle).observe($("sheet"));
 
   // ---- what a person may do
   $("undo").addEventListener("click", Sheet.undo);
