@@ -27,7 +27,7 @@ from serving_client import Server, page_with, png, running
 from digitlab.data import Dataset
 from digitlab.errors import ServingError
 from digitlab.reading.reader import Reader
-from digitlab.serving import Settings, guard, make_app, open_port
+from digitlab.serving import Settings, app, guard, make_app, open_port
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -188,7 +188,7 @@ def test_predict_says_what_is_wrong(server: Server, body: bytes, words: str) -> 
 def test_wrong_requests_are_one_line_each(server: Server, picture: bytes) -> None:
     is_error(server.ask("GET", "/nowhere"), 404, "/nowhere: nothing there")
     is_error(server.ask("GET", "/read"), 405, "expected POST")
-    is_error(server.ask("DELETE", "/model"), 405, "expected GET")
+    is_error(server.ask("DELETE", "/model"), 405, "expected GET or HEAD")
     is_error(server.ask("POST", "/read", b"{}", Content_Type="application/json"), 415, "expected a picture")
     is_error(server.ask("POST", "/predict", b"{}", Content_Type="text/plain"), 415, "expected application/json")
     is_error(server.ask("POST", "/read", b""), 400, "0 bytes")
@@ -380,6 +380,16 @@ def test_runs_and_their_reports(server: Server) -> None:
 def test_nothing_but_reports_is_handed_out(server: Server, path: str) -> None:
     answer = server.ask("GET", path)
     assert answer.status == 404 and b"secret" not in answer.body.replace(b"secret.html", b"")
+
+
+def test_every_address_and_option_is_in_the_docs() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "serve.md").read_text("utf-8")
+    for name in app.OPTIONS:
+        assert f"| `{name}` |" in text
+    for words in ("`POST /read`", "`POST /predict`", "`GET /model`", "`GET /health`", "`GET /` and `/runs/`"):
+        assert words in text
+    assert f"over {guard.MAX_BODY // 10**6} MB ({app.MAX_JSON // 10**6} MB of JSON)" in text
+    assert f"{guard.MAX_BUSY} requests are under way" in text
 
 
 # The command.

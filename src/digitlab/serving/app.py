@@ -115,7 +115,8 @@ def _http_error(request: Request, trouble: HTTPException) -> Response:
     if trouble.status_code == 404 and message == "Not Found":
         message = f"{path}: nothing there. POST a picture to /read, or look at / and /runs"
     elif trouble.status_code == 405:
-        message = f"{method} {path}: expected {(trouble.headers or {}).get('Allow', 'another method')}"
+        allowed = sorted((trouble.headers or {}).get("Allow", "another method").split(", "))
+        message = f"{method} {path}: expected {' or '.join(allowed)}"
     return guard.error(trouble.status_code, message, **dict(trouble.headers or {}))
 
 
