@@ -44,9 +44,11 @@ def listen() -> None:
     """Count JAX's compile time, so that it can be told apart from training."""
     import jax
 
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda event, seconds, **_: COMPILING.append(seconds) if event.startswith("/jax/core/compile/") else None
-    )
+    def heard(event: str, duration_secs: float, **_: str | int) -> None:
+        if event.startswith("/jax/core/compile/"):
+            COMPILING.append(duration_secs)
+
+    jax.monitoring.register_event_duration_secs_listener(heard)
 
 
 def run(settings: Recipe, data: Dataset) -> dict[str, Any]:

@@ -30,6 +30,7 @@ BELOW["revisit"] = {*BELOW} - {"drawing"}
 BELOW["workflow"] = {*BELOW} - {"revisit"}
 BELOW["groups"] = {*BELOW} - {"revisit"}
 BELOW["dashboard"] = {*BELOW} - {"workflow", "revisit"}
+BELOW["serving"] = {"errors", "reading", "judging", "runs", "dashboard"}
 BELOW["cli"] = {*BELOW}
 
 

@@ -34,12 +34,26 @@ def write_dashboard(file: str | Path, *, folder: str | Path | None = None) -> Pa
         >>> write_dashboard("runs.html")  # doctest: +SKIP
         PosixPath('runs.html')
     """
+    page = Path(file)
+    write_atomically(page, dashboard(page.parent, folder=folder))
+    return page
+
+
+def dashboard(beside: Path, *, folder: str | Path | None = None, home: str | None = None) -> str:
+    """The page of runs as text.
+
+    Args:
+        beside: The folder that the page is seen in, for the links to the reports.
+        folder: Where runs live.
+        home: Address of the page where one draws, where a server shows this one.
+
+    Returns:
+        HTML.
+    """
     from digitlab.judging.report import render_runs
 
-    page = Path(file)
-    rows = [describe(run, page.parent) for run in runs.list_runs(folder)]
-    write_atomically(page, render_runs(rows, title=str(runs.runs_folder(folder))))
-    return page
+    rows = [describe(run, beside) for run in runs.list_runs(folder)]
+    return render_runs(rows, title=str(runs.runs_folder(folder)), home=home)
 
 
 def describe(run: runs.Run, beside: Path) -> RunRow:

@@ -35,3 +35,7 @@ class ReadingError(DigitlabError):
 
 class ExportError(DigitlabError):
     """A model that cannot be written in the format asked for."""
+
+
+class ServingError(DigitlabError):
+    """A server that cannot be started, or a request that it cannot answer."""

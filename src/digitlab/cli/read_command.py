@@ -51,7 +51,7 @@ def read(
     with tempfile.TemporaryDirectory() as name:
         wanted = {"--annotate": annotate, "--stages": stages}
         folders = {option: _drawings(option, target, len(files), Path(name)) for option, target in wanted.items()}
-        options = ReadOptions(_model(model, runs), single, reject, folders["--annotate"], folders["--stages"])
+        options = ReadOptions(model_of(model, runs), single, reject, folders["--annotate"], folders["--stages"])
         failed = _print_all(read_files(files, options), len(files), as_json, as_csv)
         for option, target in wanted.items():
             if target is not None and target.suffix:
@@ -86,8 +86,8 @@ def _print_all(results: Iterable[FileReading], count: int, as_json: bool, as_csv
     return failed
 
 
-def _model(model: str | None, runs: Path | None) -> str | Path | None:
-    """A run by its name as well as by its path."""
+def model_of(model: str | None, runs: Path | None) -> str | Path | None:
+    """What `Reader` takes: a run by its name as well as by its path."""
     if model is None or Path(model).suffix == ".onnx":
         return model
     from digitlab.runs import open_run

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageSequence, UnidentifiedImageError
@@ -18,6 +20,9 @@ WORK_PIXELS = 3_400_000
 # Beyond this a picture is more likely a decompression bomb than a page.
 MAX_PIXELS = 120_000_000
 MAX_PAGES = 64
+# What an opened file may be: it may come from anybody, and some of Pillow's formats start other programs (EPS) or are
+# hardly ever met, and so hardly ever tested.
+FORMATS = frozenset(("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "HEIF", "JPEG2000"))
 # Fewer pixels than this on the long side are enlarged, so that a one-pixel pen has a shape to measure.
 MIN_SIDE = 160
 
@@ -49,13 +54,14 @@ class Picture:
     scale: float
 
 
-def open_pages(source: str | Path | np.ndarray | Image.Image) -> Iterator[Picture]:
+def open_pages(source: str | Path | BinaryIO | np.ndarray | Image.Image) -> Iterator[Picture]:
     """Yield every page of a picture; all but a TIFF have one.
 
     Pages come one at a time, so a long TIFF never lies in memory whole.
 
     Args:
-        source: a file, a Pillow image, or an array (h, w), (h, w, 3) or (h, w, 4) of uint8.
+        source: a file by its name or opened (binary, from its beginning), a Pillow image, or an array (h, w), (h, w, 3)
+            or (h, w, 4) of uint8.
 
     Yields:
         The pages, in order.
@@ -74,37 +80,56 @@ def open_pages(source: str | Path | np.ndarray | Image.Image) -> Iterator[Pictur
     if isinstance(source, Image.Image):
         yield _picture(source, "picture")
         return
-    path = Path(source)
-    if path.is_dir():
-        raise ReadingError(f"{path}: a folder, expected a picture. Name its files, or use a pattern such as *.png.")
+    if isinstance(source, str | Path):
+        path = Path(source)
+        if path.is_dir():
+            raise ReadingError(f"{path}: a folder, expected a picture. Name its files, or use a pattern such as *.png.")
+        try:
+            empty = path.stat().st_size == 0
+        except OSError as error:
+            raise ReadingError(f"{path}: {_WHY.get(type(error), error.strerror)}") from None
+        yield from _from_file(path, str(path), empty, None)
+        return
+    name = getattr(source, "name", None)
+    empty = not source.seek(0, os.SEEK_END)
+    source.seek(0)
+    Image.init()  # so that the formats are known by name
+    yield from _from_file(
+        source, name if isinstance(name, str) else "picture", empty, sorted(FORMATS & set(Image.OPEN))
+    )
+
+
+_WHY = {FileNotFoundError: "no such file. Check the name.", PermissionError: "no permission to read it."}
+
+
+def _from_file(file: Path | BinaryIO, name: str, empty: bool, formats: list[str] | None) -> Iterator[Picture]:
+    """The pages of a file; whatever Pillow raises becomes one line."""
     try:
-        if path.stat().st_size == 0:
-            raise ReadingError(f"{path}: 0 bytes, expected a picture. Was the file written completely?")
+        if empty:
+            raise ReadingError(f"{name}: 0 bytes, expected a picture. Was the file written completely?")
         with warnings.catch_warnings():
             # Pillow's own warning about size is replaced by the check in _picture; metadata warnings help nobody here.
             warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                yield from _pages(image, str(path))
+            with Image.open(file, formats=formats) as image:
+                yield from _pages(image, name)
     except ReadingError:
         raise
-    except FileNotFoundError:
-        raise ReadingError(f"{path}: no such file. Check the name.") from None
-    except PermissionError:
-        raise ReadingError(f"{path}: no permission to read it.") from None
+    except (FileNotFoundError, PermissionError) as error:
+        raise ReadingError(f"{name}: {_WHY[type(error)]}") from None
     except Image.DecompressionBombError:
-        raise ReadingError(f"{path}: {_too_large(None)}") from None
+        raise ReadingError(f"{name}: {_too_large(None)}") from None
     except MemoryError:
-        raise ReadingError(f"{path}: not enough memory to unpack it.") from None
+        raise ReadingError(f"{name}: not enough memory to unpack it.") from None
     except UnidentifiedImageError:
         raise ReadingError(
-            f"{path}: not a picture that Pillow knows, expected PNG, JPEG, WebP, TIFF, BMP or GIF. "
+            f"{name}: not a picture that Pillow knows, expected PNG, JPEG, WebP, TIFF, BMP or GIF. "
             "Was it renamed or cut off?"
         ) from None
     except (
         Exception
     ) as error:  # Pillow's decoders raise whatever a damaged file provokes: OSError, SyntaxError, struct…
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ReadingError(f"{path}: damaged picture ({reason[:120]}). Is the file cut off?") from None
+        raise ReadingError(f"{name}: damaged picture ({reason[:120]}). Is the file cut off?") from None
 
 
 def _pages(image: Image.Image, name: str) -> Iterator[Picture]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -179,11 +179,11 @@ class Reader:
         """
         return self.gate.probabilities(_checked(images))[:, 0]
 
-    def read(self, source: str | Path | np.ndarray | Image.Image, *, single: bool = False) -> Reading:
+    def read(self, source: str | Path | BinaryIO | np.ndarray | Image.Image, *, single: bool = False) -> Reading:
         """Read every digit of a picture.
 
         Args:
-            source: a file Pillow can open, a Pillow image, or an array (h, w[, 3 or 4]) of uint8.
+            source: a file by its name or opened (binary), a Pillow image, or an array (h, w[, 3 or 4]) of uint8.
             single: the whole picture is one digit, however many pieces it is in.
 
         Returns:
@@ -204,7 +204,8 @@ class Reader:
             first_line = digits[-1].line + 1 if digits else 0
             digits += self._named(glyphs, first_line, number)
             stages.append(seen)
-        name = str(source) if isinstance(source, str | Path) else ""
+        named = source if isinstance(source, str | Path) else getattr(source, "name", "")
+        name = str(named) if isinstance(named, str | Path) else ""
         return Reading(tuple(digits), time.perf_counter() - start, tuple(stages), name)
 
     def _judge(self, images: np.ndarray) -> np.ndarray:

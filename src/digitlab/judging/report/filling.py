@@ -9,14 +9,17 @@ from importlib.resources import files
 
 from digitlab.judging.report import words
 
+HERE = "digitlab.judging.report"
 
-def fill(template: str, *, styles: Sequence[str], scripts: Sequence[str], **values: object) -> str:
-    """Fill a template of this package with everything inside the page; what comes in `values` is escaped.
+
+def fill(template: str, *, styles: Sequence[str], scripts: Sequence[str], package: str = HERE, **values: object) -> str:
+    """Fill a template with everything inside the page; what comes in `values` is escaped.
 
     Args:
         template: Its file name. It gets `style`, `script` and `script_hash`, for its Content-Security-Policy.
         styles: File names, joined.
         scripts: File names, joined.
+        package: Whose `templates` folder holds the files; what is not there is taken from this package's.
         **values: What else it shows.
 
     Returns:
@@ -25,19 +28,23 @@ def fill(template: str, *, styles: Sequence[str], scripts: Sequence[str], **valu
     Example:
         See `render` and `render_runs`.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
     environment = Environment(
-        loader=PackageLoader("digitlab.judging.report"),
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader(HERE)]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters.update(percent=words.percent, duration=words.duration, number=words.number, moment=words.moment)
-    folder = files("digitlab.judging.report") / "templates"
-    style, script = ("".join((folder / name).read_text("utf-8") for name in names) for names in (styles, scripts))
+    folders = [files(place) / "templates" for place in (package, HERE)]
+
+    def text(name: str) -> str:
+        return next(folder / name for folder in folders if (folder / name).is_file()).read_text("utf-8")
+
+    style, script = ("".join(map(text, names)) for names in (styles, scripts))
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     return environment.get_template(template).render(
         style=Markup(style),  # noqa: S704  (files of this package)

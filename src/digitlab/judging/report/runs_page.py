@@ -74,7 +74,7 @@ class RunRow:
         return len(self.history.get("epoch", ()))
 
 
-def render_runs(rows: Sequence[RunRow], *, title: str = "Runs") -> str:
+def render_runs(rows: Sequence[RunRow], *, title: str = "Runs", home: str | None = None) -> str:
     """Write runs side by side as one HTML page that needs nothing but a browser.
 
     Runs judged on different test pictures stand in one table but are never compared.
@@ -82,6 +82,7 @@ def render_runs(rows: Sequence[RunRow], *, title: str = "Runs") -> str:
     Args:
         rows: Of the table, in the order to be shown first.
         title: Such as the folder's name.
+        home: Address of the page where one draws, where a server shows this one.
 
     Returns:
         The page; write it as UTF-8.
@@ -97,6 +98,7 @@ def render_runs(rows: Sequence[RunRow], *, title: str = "Runs") -> str:
         styles=("style.css", "runs.css"),
         scripts=("runs.js", "charts.js"),
         title=title,
+        home=home,
         rows=[(row, kind(index)) for index, row in enumerate(rows)],
         several=len(groups) > 1,
         robust=any(row.robustness is not None for row in rows),

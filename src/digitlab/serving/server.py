@@ -1,0 +1,141 @@
+"""The server's life: take the port, say where it is, answer until it is told to stop, end cleanly."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+from digitlab.errors import ServingError
+from digitlab.serving.guard import is_loopback
+
+# Those still being answered when the server is told to stop get as long.
+LAST_SECONDS = 3
+
+
+def open_port(host: str = "127.0.0.1", port: int = 8000) -> socket.socket:
+    """Take the port, before anything slow; whoever connects from now on waits for `serve`.
+
+    Args:
+        host: a name or address of this machine; ``0.0.0.0`` for all it has.
+        port: 0 for any free one.
+
+    Returns:
+        The listening socket.
+
+    Raises:
+        ServingError: in use, not allowed, or not an address of this machine.
+
+    Example:
+        >>> with open_port(port=0) as taken:
+        ...     addresses(taken)[0].startswith("http://127.0.0.1:")
+        True
+    """
+    try:
+        [(family, _, _, _, address), *_] = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        return socket.create_server(address[:2], family=family, backlog=128)
+    except socket.gaierror:
+        raise ServingError(f"--host {host}: no such host. Use 127.0.0.1, or 0.0.0.0 to be seen by others") from None
+    except OverflowError:
+        raise ServingError(f"--port {port}: expected 0 to 65535") from None
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            free = port + 1 if port < 65535 else 8000
+            message = f"port {port} of {host} is in use, perhaps by another digitlab. Take another: --port {free}"
+        elif error.errno in (errno.EACCES, errno.EPERM):
+            message = f"port {port}: no permission to use it. Take one above 1023, such as --port 8000"
+        elif error.errno == errno.EADDRNOTAVAIL:
+            message = f"--host {host}: not an address of this machine. Use 127.0.0.1, or 0.0.0.0 to be seen by others"
+        else:
+            message = f"port {port} of {host}: {error.strerror or error}. Try another --port or --host"
+        raise ServingError(message) from None
+
+
+def addresses(listening: socket.socket) -> list[str]:
+    """Where a browser finds a listening socket; for one that listens everywhere, also what others must type.
+
+    Args:
+        listening: from `open_port`.
+
+    Returns:
+        Addresses such as ``http://127.0.0.1:8000``.
+    """
+    host, port = listening.getsockname()[:2]
+    if host not in ("0.0.0.0", "::"):  # noqa: S104  (compared, not bound)
+        return [f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"]
+    return [f"http://{name}:{port}" for name in dict.fromkeys(["127.0.0.1", *_own_addresses()])]
+
+
+def _own_addresses() -> Iterator[str]:
+    """This machine's addresses in its network, as far as it knows them; nothing is sent."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # an address for documentation; a datagram socket only looks up the way
+        yield probe.getsockname()[0]
+    with contextlib.suppress(OSError):
+        for name in socket.gethostbyname_ex(socket.gethostname())[2]:
+            if not is_loopback(name):
+                yield name
+
+
+def is_local(listening: socket.socket) -> bool:
+    """Whether only this machine reaches a listening socket."""
+    return is_loopback(listening.getsockname()[0])
+
+
+def serve(
+    app: object,
+    listening: socket.socket,
+    *,
+    ready: Callable[[], None] | None = None,
+    stop: threading.Event | None = None,
+) -> None:
+    """Answer until SIGTERM, which returns, or Ctrl-C, which raises KeyboardInterrupt as everywhere.
+
+    Args:
+        app: from `make_app`.
+        listening: from `open_port`; closed at the end.
+        ready: called when the first request can be answered.
+        stop: set it to end a server that runs on another thread.
+
+    Example:
+        See `tests/test_serving.py`.
+    """
+    import uvicorn
+
+    config = uvicorn.Config(
+        app,  # type: ignore[arg-type]
+        http="h11",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=LAST_SECONDS,
+    )
+    server = uvicorn.Server(config)
+    if stop is not None:
+
+        def wait() -> None:
+            stop.wait()
+            server.should_exit = True
+
+        threading.Thread(target=wait, daemon=True).start()
+    main = threading.current_thread() is threading.main_thread()
+    # uvicorn ends in good order on a signal and then raises it again; by default SIGTERM would count as a crash.
+    before = signal.signal(signal.SIGTERM, lambda *_: None) if main else None
+    try:
+        if ready is not None:
+            ready()
+        server.run(sockets=[listening])
+    finally:
+        listening.close()
+        if main:
+            signal.signal(signal.SIGTERM, before)

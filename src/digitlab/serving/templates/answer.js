@@ -1,0 +1,272 @@
+
+// What was read: the text, boxes on the picture, one digit looked at closely, and the steps.
+const Answer = (() => {
+  const $ = (id) => document.getElementById(id);
+  const SURE = 0.9, SVG = "http://www.w3.org/2000/svg";
+  let answer = null, view = null, chosen = -1, heats = new Map();
+
+  const make = (name, options = {}, ...children) => {
+    const node = Object.assign(document.createElement(name), options);
+    node.append(...children);
+    return node;
+  };
+  const draw = (name, attributes) => {
+    const node = document.createElementNS(SVG, name);
+    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+    return node;
+  };
+  const percent = (p) => {
+    if (p > 0.9995) return ">\u00a099.9\u00a0%";
+    return p < 0.0005 ? "<\u00a00.1\u00a0%" : `${(100 * p).toFixed(1)}\u00a0%`;
+  };
+  const kind = (digit) => (digit.rejected ? "no-digit" : digit.confidence < SURE ? "doubt" : "sure");
+  const shown = (digit) => (digit.rejected ? "?" : String(digit.digit));
+
+  // view: { image, size: [w, h] of the image in boxes' units, place: box -> box, clickable, page }
+  function show(next, nextView) {
+    // The same glyphs again, with the steps this time: whoever looks at one of them goes on.
+    const same = answer && answer.digits.length === next.digits.length && answer.digits.every((digit, i) => String(digit.glyph) === String(next.digits[i].glyph));
+    if (!same) {
+      heats = new Map();
+      chosen = -1;
+    }
+    answer = next;
+    view = nextView;
+    const digits = answer.digits;
+    const lines = new Map();
+    digits.forEach((digit, index) => {
+      const key = `${digit.page}/${digit.line}`;
+      if (!lines.has(key)) lines.set(key, make("div"));
+      const button = make("button", { type: "button", textContent: shown(digit), className: kind(digit) });
+      button.setAttribute("aria-label", digit.rejected ? `refused: ${digit.reason}` : `${digit.digit}, ${percent(digit.confidence)} sure`);
+      button.addEventListener("click", () => choose(index));
+      lines.get(key).append(button);
+    });
+    $("text").replaceChildren(...lines.values());
+    $("text").classList.toggle("many", digits.length > 12 || lines.size > 2);
+    $("copy").hidden = !digits.length;
+    $("start").hidden = digits.length > 0;
+    const named = digits.filter((digit) => !digit.rejected);
+    const parts = [digits.length ? `${digits.length} digit${digits.length === 1 ? "" : "s"}` : "No digits found"];
+    if (lines.size > 1) parts[0] += ` in ${lines.size} lines`;
+    if (named.length < digits.length) parts.push(`${digits.length - named.length} refused`);
+    if (named.length) parts.push(`${named.length > 1 ? "least sure: " : ""}${percent(Math.min(...named.map((d) => d.confidence)))}${named.length > 1 ? "" : " sure"}`);
+    parts.push(answer.took < 1000 ? `${Math.round(answer.took)}\u00a0ms` : `${(answer.took / 1000).toFixed(1)}\u00a0s`);
+    $("summary").textContent = parts.join(" · ");
+    $("summary").dataset.milliseconds = answer.took.toFixed(1);
+    $("summary").title = "from the end of the stroke, or from the photo's arrival, to this answer";
+    // The one most worth a look: refused, else least sure.
+    let worst = chosen;
+    if (!same) digits.forEach((digit, index) => {
+      const rank = (d) => (d.rejected ? -1 : 0) + d.confidence;
+      if (worst < 0 || rank(digit) < rank(digits[worst])) worst = index;
+    });
+    choose(worst);
+    steps();
+  }
+
+  function clear(words) {
+    answer = view = null;
+    chosen = -1;
+    $("text").replaceChildren();
+    $("copy").hidden = true;
+    $("summary").textContent = words;
+    $("digit").hidden = true;
+    $("start").hidden = false;
+    $("boxes").replaceChildren();
+    $("steps").replaceChildren();
+  }
+
+  function boxes() {
+    const svg = $("boxes");
+    svg.replaceChildren();
+    if (!answer) return;
+    const image = view.element.getBoundingClientRect(), sheet = $("sheet").getBoundingClientRect();
+    if (!image.width) return; // not laid out yet
+    Object.assign(svg.style, {
+      left: `${image.left - sheet.left - $("sheet").clientLeft}px`, top: `${image.top - sheet.top - $("sheet").clientTop}px`,
+      width: `${image.width}px`, height: `${image.height}px`,
+    });
+    svg.setAttribute("viewBox", `0 0 ${view.size[0]} ${view.size[1]}`);
+    svg.setAttribute("preserveAspectRatio", "none");
+    svg.classList.toggle("clickable", view.clickable);
+    const unit = view.size[0] / image.width; // of the picture, for one pixel of the screen
+    answer.digits.forEach((digit, index) => {
+      if (digit.page !== view.page) return;
+      const [left, top, right, bottom] = view.place(digit.box), pad = 3 * unit;
+      const place = { x: left - pad, y: top - pad, width: right - left + 2 * pad, height: bottom - top + 2 * pad, rx: 3 * unit };
+      const rect = draw("rect", { ...place, class: `box ${kind(digit)}${index === chosen ? " chosen" : ""}` });
+      if (view.clickable) svg.append(draw("rect", { ...place, class: "casing" })); // seen on any photo
+      if (view.clickable) rect.addEventListener("click", () => choose(index));
+      const size = Math.max(12, Math.min(20, 0.35 * (bottom - top) / unit)) * unit;
+      const above = top - pad > 1.1 * size;
+      const text = draw("text", { x: left - pad, y: above ? top - pad - 0.25 * size : bottom + pad + 0.95 * size, "font-size": size, class: kind(digit) });
+      text.textContent = shown(digit);
+      svg.append(rect, text);
+    });
+  }
+
+  function choose(index) {
+    chosen = index;
+    [...$("text").querySelectorAll("button")].forEach((button, i) => button.setAttribute("aria-pressed", String(i === index)));
+    $("digit").hidden = index < 0;
+    if (index >= 0) {
+      const digit = answer.digits[index];
+      if (view.turn && digit.page !== view.page) view.turn(digit.page);
+      cutOut(digit);
+      glyph($("glyph"), digit.glyph);
+      verdict(digit);
+      bars(digit);
+      $("matter").hidden = digit.rejected; // it asks about a digit
+      paint(heats.get(index));
+    }
+    boxes();
+  }
+
+  function cutOut(digit) {
+    // The picture at hand may be smaller or larger than the one that the boxes are measured in.
+    const canvas = $("cut"), side = 280, context = canvas.getContext("2d"), { image } = view;
+    const [w, h] = answer.pages[digit.page], kx = (image.naturalWidth || image.width) / w, ky = (image.naturalHeight || image.height) / h;
+    const [left, top, right, bottom] = digit.box, pad = 0.12 * Math.max(right - left, bottom - top, 4);
+    const across = right - left + 2 * pad, down = bottom - top + 2 * pad, zoom = side / Math.max(across, down);
+    canvas.width = canvas.height = side;
+    context.imageSmoothingEnabled = zoom < 4;
+    try {
+      context.drawImage(image, (left - pad) * kx, (top - pad) * ky, across * kx, down * ky, (side - across * zoom) / 2, (side - down * zoom) / 2, across * zoom, down * zoom);
+    } catch { /* not loaded yet */ }
+  }
+
+  function glyph(canvas, rows) {
+    const context = canvas.getContext("2d"), data = context.createImageData(28, 28);
+    rows.flat().forEach((value, i) => data.data.set([value, value, value, 255], 4 * i));
+    context.putImageData(data, 0, 0);
+  }
+
+  function verdict(digit) {
+    const order = digit.probabilities.map((p, name) => [p, name]).sort((a, b) => b[0] - a[0]), [first, second] = order;
+    const node = $("verdict");
+    if (digit.rejected) {
+      node.replaceChildren(make("b", { className: "no", textContent: "Refused: " }), `${digit.reason}. As a digit it would be ${first[1] === 8 ? "an" : "a"} `, make("b", { textContent: first[1] }), ".");
+    } else if (digit.confidence < SURE) {
+      node.replaceChildren("Read as ", make("b", { textContent: digit.digit }), `, but only ${percent(digit.confidence)} sure: `, make("b", { textContent: second[1] }), ` has ${percent(second[0])}.`);
+    } else {
+      node.replaceChildren("Read as ", make("b", { textContent: digit.digit }), `, ${percent(digit.confidence)} sure.`);
+      if (second[0] >= 0.0005) node.append(` Next is ${second[1]} with ${percent(second[0])}.`);
+    }
+  }
+
+  function bars(digit) {
+    const best = digit.probabilities.indexOf(Math.max(...digit.probabilities));
+    $("bars").classList.toggle("no-digit", digit.rejected);
+    $("bars").replaceChildren(...digit.probabilities.map((p, name) => {
+      const bar = make("i");
+      bar.style.setProperty("--p", `${100 * p}%`);
+      return make("li", { className: name === best ? "first" : "" }, make("b", { textContent: name }), make("span", { className: "lane" }, bar), make("span", { className: "num", textContent: percent(p) }));
+    }));
+  }
+
+  // ---- what mattered: hide a patch, ask again, everywhere; where the answer suffers, the ink mattered
+  const PATCH = 5;
+  async function matter() {
+    if (chosen < 0) return;
+    if (heats.has(chosen)) { heats.delete(chosen); paint(); return; }
+    const index = chosen, digit = answer.digits[index], asked = answer, spots = [], images = [];
+    for (let top = -2; top < 28; top += 2) {
+      for (let left = -2; left < 28; left += 2) {
+        let ink = 0;
+        const image = digit.glyph.map((row, y) => row.map((value, x) => {
+          if (y < top || y >= top + PATCH || x < left || x >= left + PATCH) return value;
+          ink += value;
+          return 0;
+        }));
+        if (ink > 100) { spots.push([left, top]); images.push(image); }
+      }
+    }
+    if (!images.length) return;
+    let found;
+    try {
+      const response = await fetch("predict", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ images }) });
+      if (!response.ok) return;
+      found = await response.json();
+    } catch { return; }
+    if (answer !== asked) return;
+    const before = digit.probabilities[digit.digit], sum = new Float64Array(784), count = new Float64Array(784);
+    let worst = 0;
+    const drops = found.probabilities.map((row) => Math.max(0, before - row[digit.digit]));
+    drops.forEach((drop, i) => {
+      if (drop > drops[worst]) worst = i;
+      const [left, top] = spots[i];
+      for (let y = Math.max(0, top); y < Math.min(28, top + PATCH); y++) for (let x = Math.max(0, left); x < Math.min(28, left + PATCH); x++) { sum[28 * y + x] += drop; count[28 * y + x] += 1; }
+    });
+    const values = [...sum].map((value, i) => (count[i] ? value / count[i] : 0));
+    const after = found.probabilities[worst], then = after.indexOf(Math.max(...after));
+    const words = drops[worst] < 0.02
+      ? `No single part: hide any ${PATCH} × ${PATCH} patch, and it is still ${digit.digit === 8 ? "an" : "a"} ${digit.digit}.`
+      : `Where orange is strongest: hide that, and ${digit.digit} falls from ${percent(before)} to ${percent(after[digit.digit])}${then === digit.digit ? "" : `, and it is read as ${then}`}.`;
+    heats.set(index, { values: drops[worst] < 0.02 ? null : values, words });
+    if (chosen === index) paint(heats.get(index));
+  }
+
+  function paint(heat) {
+    const context = $("heat").getContext("2d");
+    context.clearRect(0, 0, 28, 28);
+    $("matter").setAttribute("aria-pressed", String(Boolean(heat)));
+    $("mattered").textContent = heat ? heat.words : "";
+    if (!heat || !heat.values) return;
+    const most = Math.max(...heat.values), data = context.createImageData(28, 28);
+    heat.values.forEach((value, i) => data.data.set([232, 110, 20, 215 * value / most], 4 * i));
+    context.putImageData(data, 0, 0);
+  }
+
+  // ---- the steps
+  const STEPS = [
+    ["grey", "In grey", "Colours weighed so that ink stands out. Each orange box is a piece that hangs together: two digits in one box touch, one digit in two boxes has a gap."],
+    ["paper", "The paper", "As if nobody had written on it. Shadows and folds belong here; a ghost of a digit here means the pen is too wide for the picture."],
+    ["ink", "The ink", "Grey divided by paper. A digit that is pale here was written too faintly, or lies in the dark."],
+    ["mask", "What counts", "Ink above the threshold. What is missing here is never read; ruled lines that were taken out are blue."],
+  ];
+  function steps() {
+    const place = $("steps");
+    if (!answer || !answer.stages) { place.replaceChildren(); return; }
+    const nodes = [];
+    answer.stages.forEach((stage, page) => {
+      STEPS.forEach(([name, title, words], number) => {
+        const frame = make("div", { className: "step" }, make("img", { src: stage[name], alt: title }));
+        if (name === "grey") {
+          const svg = draw("svg", { viewBox: `0 0 ${stage.width} ${stage.height}`, preserveAspectRatio: "none", "aria-hidden": "true" });
+          for (const [left, top, right, bottom] of stage.pieces) svg.append(draw("rect", { x: left, y: top, width: right - left, height: bottom - top }));
+          frame.append(svg);
+        }
+        const heading = `${number + 1} ${title}${name === "grey" && stage.inverted ? ", inverted: the ink is lighter than its paper" : ""}${answer.stages.length > 1 ? `, page ${page + 1}` : ""}`;
+        nodes.push(make("figure", {}, frame, make("figcaption", {}, make("b", { textContent: heading }), words)));
+      });
+    });
+    const strip = make("figure", { className: "glyphs" });
+    answer.digits.forEach((digit, index) => {
+      const canvas = make("canvas", { width: 28, height: 28 });
+      glyph(canvas, digit.glyph);
+      const button = make("button", { type: "button" }, canvas, make("span", { textContent: digit.rejected ? "?" : `${digit.digit}  ${percent(digit.confidence)}` }));
+      button.addEventListener("click", () => { choose(index); $("digit").scrollIntoView({ block: "nearest" }); });
+      strip.append(button);
+    });
+    strip.append(make("figcaption", {}, make("b", { textContent: "5 What the network sees" }), "Each digit cut out, its pen made as wide as MNIST's, 20 × 20 pixels in a frame of 28 × 28, its centre of mass in the middle. If a person could not read it here, the network cannot either."));
+    place.replaceChildren(...nodes, strip);
+  }
+
+  $("matter").addEventListener("click", matter);
+  $("copy").addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(answer.text);
+    } catch { // over plain HTTP from another machine there is no clipboard to write to
+      const area = make("textarea", { value: answer.text, className: "sr" });
+      document.body.append(area);
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+    }
+    $("copy").textContent = "Copied";
+    setTimeout(() => { $("copy").textContent = "Copy"; }, 1500);
+  });
+
+  return { show, clear, boxes, choose, get answer() { return answer; }, get view() { return view; } };
+})();
