@@ -133,6 +133,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--write", action="store_true", help="write RESULTS.md and the package's results.json")
     options = parser.parse_args()
+    if options.seeds < 2:
+        parser.error(f"--seeds: got {options.seeds}, expected at least 2, for a mean with a spread")
     listen()
     data = load()
     kept = {name: vars(row) for name, row in measured().items()}

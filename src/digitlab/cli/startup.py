@@ -6,6 +6,7 @@ import importlib.abc
 import importlib.machinery
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -51,6 +52,8 @@ def import_keras_quickly() -> None:
         sys.meta_path.remove(probed)
     import jax
 
+    # A command killed while it kept a program leaves half of one, which is compiled again: nothing to tell a person.
+    warnings.filterwarnings("ignore", message="Error reading persistent compilation cache entry")
     configure: Any = jax.config.update
 
     # A second run of the same recipe finds its programs compiled: about a second saved.
