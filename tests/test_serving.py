@@ -426,15 +426,19 @@ def test_the_command_from_start_to_signal(tmp_path: Path, picture: bytes) -> Non
         idle.getresponse().read()
         if number == signal.SIGINT:
             second = start("--port", str(port), cwd=tmp_path)
-            out, err = second.communicate(timeout=60)
+            out, err = second.communicate(timeout=120)
             assert second.returncode == 1 and not out
             assert err.count("\n") == 1 and f"port {port} of 127.0.0.1 is in use" in err
         process.send_signal(number)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=120)
         idle.close()
         ended[code] = process.returncode
         assert "Traceback" not in err and err.splitlines()[-1] == "digitlab: stopped"
     assert ended == {130: 130, 0: 0}
+    process = start("--port", "0", cwd=tmp_path)
+    assert process.stdout and process.stdout.readline()
+    process.terminate()  # at the very first moment, before it could answer anybody
+    assert process.communicate(timeout=120) and process.returncode == 0
 
 
 def test_the_server_needs_neither_keras_nor_jax() -> None:

@@ -121,16 +121,21 @@ def serve(
         timeout_graceful_shutdown=LAST_SECONDS,
     )
     server = uvicorn.Server(config)
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
     if stop is not None:
 
         def wait() -> None:
             stop.wait()
-            server.should_exit = True
+            end()
 
         threading.Thread(target=wait, daemon=True).start()
     main = threading.current_thread() is threading.main_thread()
-    # uvicorn ends in good order on a signal and then raises it again; by default SIGTERM would count as a crash.
-    before = signal.signal(signal.SIGTERM, lambda *_: None) if main else None
+    # uvicorn ends in good order on a signal and then raises it again; by default SIGTERM would count as a crash. And it
+    # may come before uvicorn listens to it.
+    before = signal.signal(signal.SIGTERM, end) if main else None
     try:
         if ready is not None:
             ready()
