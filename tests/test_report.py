@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import io
 import json
@@ -9,14 +10,14 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from judged_material import DIGITS, FASHION, HOSTILE, history, make_content, pictures
 
 from digitlab.judging.report import ReportContent, render
 from digitlab.judging.report.charts import nice_ticks
 from digitlab.judging.report.pictures import COLUMNS, select
-from digitlab.judging.report.words import confident, findings, refused
+from digitlab.judging.report.words import calibrated, confident, findings, refused
 
 LIMIT = 3_000_000
 
@@ -343,6 +344,26 @@ def test_windows_of_a_convolution_are_large_enough_to_see():
     assert "random start" in Page(render(make_content(100))).text
 
 
+def test_calibration_is_no_improvement_where_it_is_none(content):
+    def said(**changes):
+        return calibrated(dataclasses.replace(content.evaluation, **changes))
+
+    assert "brings the calibration error from" in said(log_loss=0.2, calibrated_log_loss=0.1)
+    assert "0.2000 to 0.1000" in said(log_loss=0.2, calibrated_log_loss=0.1)
+    assert "changes little here" in said(log_loss=0.1, calibrated_log_loss=0.0995)
+    assert "changes little here" in said(log_loss=0.1, calibrated_log_loss=0.12)
+    assert "was not calibrated" in said(temperature=None)
+
+
+def test_why_training_curves_may_be_the_worse_ones():
+    recipe = {"name": "cnn", "dropout": 0.3, "shift": 2.0, "rotate": 10.0}
+    assert (
+        "sees pictures changed at random and units silenced by dropout, so"
+        in Page(render(make_content(100, recipe=recipe))).text
+    )
+    assert "may lie on the worse side" not in Page(render(make_content(100))).text
+
+
 def test_refusing_is_worked_out_as_by_hand(content):
     e = content.evaluation
     order = np.argsort(-e.confidence, kind="stable")
@@ -389,6 +410,7 @@ def test_an_evaluation_of_other_pictures_is_refused():
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), st.integers(2, 12))
+@example(1.0, 400_001.0, 2)
 def test_ticks_are_round_and_inside(low, span, count):
     ticks = nice_ticks(low, low + span, count)
     assert 1 <= len(ticks) <= count + 2

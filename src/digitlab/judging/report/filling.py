@@ -35,7 +35,12 @@ def fill(template: str, *, styles: Sequence[str], scripts: Sequence[str], **valu
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=words.percent, duration=words.duration, number=words.number, moment=words.moment)
+    environment.filters.update(
+        {
+            said.__name__: said
+            for said in (words.percent, words.duration, words.number, words.moment, words.sentence, words.breakable)
+        }
+    )
     folder = files("digitlab.judging.report") / "templates"
     style, script = ("".join((folder / name).read_text("utf-8") for name in names) for names in (styles, scripts))
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
