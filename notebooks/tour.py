@@ -581,23 +581,15 @@ for digit in reading.digits:
     if digit.rejected:
         print(f"refused: {digit.reason}; the first network alone says {digit.digit}, {digit.confidence:.0%} sure")
 
-
 # %%
-def show(picture, width):
-    plt.figure(figsize=(width, width * picture.height / picture.width))
-    plt.imshow(picture)
-    plt.axis("off")
-    plt.show()
-
-
-show(annotated(page, reading), 7)
+annotated(page, reading).quantize(64)  # 64 colours are enough to see it, and keep this notebook small
 
 # %% [markdown]
 # Every stage on the way can be looked at: the grey picture with the pieces that were found, the paper alone, the ink
 # that is left when the picture is divided by it, the rulings in blue, and at the bottom what the network saw.
 
 # %%
-show(stages_picture(reading), 10)
+stages_picture(reading).quantize(64)
 
 # %% [markdown]
 # The reader takes any network, also the one that you trained in step 10.
