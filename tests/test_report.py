@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from judged_material import DIGITS, FASHION, HOSTILE, history, make_content, pictures
 
+from digitlab.judging.corruptions import CORRUPTIONS
 from digitlab.judging.report import ReportContent, render
 from digitlab.judging.report.charts import nice_ticks
 from digitlab.judging.report.pictures import COLUMNS, select
@@ -237,8 +238,10 @@ def test_ten_thousand_pictures_stay_below_three_megabytes(skill):
 
 def test_noise_that_no_png_can_compress_stays_below_three_megabytes():
     noise = np.random.default_rng(0).integers(0, 256, (10_000, 28, 28), dtype=np.uint8)
-    content = make_content(10_000, images=noise, skill=0.5)
+    robustness = {kind: [0.9, 0.8, 0.7, 0.6, 0.5] for kind in CORRUPTIONS}
+    content = make_content(10_000, images=noise, skill=0.5, corruptions=robustness)
     html = render(content)
+    assert html.count('class="suffering"') == len(CORRUPTIONS)
     assert len(html.encode()) <= LIMIT
     data = Page(html).data
     assert 500 < data["mistakes"] < data["errors"]
