@@ -79,7 +79,7 @@ def test_headline_says_accuracy_interval_and_mistakes_in_words(content, page):
 
 def test_every_section_is_there(page):
     headings = {attributes["id"] for attributes in page.all("section") if attributes.get("id")}
-    assert headings == {"short", "confusion", "gallery", "classes", "sure", "training", "network", "recipe", "use"}
+    assert headings == set("short confusion gallery classes sure robust training network recipe use".split())
     targets = {a["href"].removeprefix("#") for a in page.all("a")}
     assert targets <= headings
     for said in (
@@ -315,6 +315,9 @@ def test_robustness_appears_when_measured():
     assert "70.0 % shift" in page.text
     assert "30.0 % fog" in page.text
     assert "suffers most from fog (30 %), least from shift (70 %)" in page.text
+    without = Page(render(make_content(300)))
+    assert "digitlab evaluate mlp-test --corrupted" in without.text
+    assert "evaluate" not in page.text
 
 
 def test_each_kind_shows_what_it_does_to_one_typical_picture():
