@@ -581,23 +581,16 @@ for digit in reading.digits:
     if digit.rejected:
         print(f"refused: {digit.reason}; the first network alone says {digit.digit}, {digit.confidence:.0%} sure")
 
-
 # %%
-def show(picture, width):
-    plt.figure(figsize=(width, width * picture.height / picture.width))
-    plt.imshow(picture)
-    plt.axis("off")
-    plt.show()
-
-
-show(annotated(page, reading), 7)
+few_colours = {"colors": 128, "method": Image.Quantize.FASTOCTREE}  # enough to see it, and this notebook stays small
+annotated(page, reading).quantize(**few_colours)
 
 # %% [markdown]
 # Every stage on the way can be looked at: the grey picture with the pieces that were found, the paper alone, the ink
 # that is left when the picture is divided by it, the rulings in blue, and at the bottom what the network saw.
 
 # %%
-show(stages_picture(reading), 10)
+stages_picture(reading).quantize(**few_colours)
 
 # %% [markdown]
 # The reader takes any network, also the one that you trained in step 10.

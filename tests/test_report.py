@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import io
 import json
@@ -9,14 +10,15 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from judged_material import DIGITS, FASHION, HOSTILE, history, make_content, pictures
 
+from digitlab.judging.corruptions import CORRUPTIONS
 from digitlab.judging.report import ReportContent, render
 from digitlab.judging.report.charts import nice_ticks
 from digitlab.judging.report.pictures import COLUMNS, select
-from digitlab.judging.report.words import confident, findings, refused
+from digitlab.judging.report.words import calibrated, confident, findings, refused
 
 LIMIT = 3_000_000
 
@@ -77,7 +79,18 @@ def test_headline_says_accuracy_interval_and_mistakes_in_words(content, page):
 
 def test_every_section_is_there(page):
     headings = {attributes["id"] for attributes in page.all("section") if attributes.get("id")}
-    assert headings == {"short", "confusion", "gallery", "classes", "sure", "training", "network", "recipe", "use"}
+    assert headings == {
+        "short",
+        "confusion",
+        "gallery",
+        "classes",
+        "sure",
+        "robust",
+        "training",
+        "network",
+        "recipe",
+        "use",
+    }
     targets = {a["href"].removeprefix("#") for a in page.all("a")}
     assert targets <= headings
     for said in (
@@ -236,8 +249,10 @@ def test_ten_thousand_pictures_stay_below_three_megabytes(skill):
 
 def test_noise_that_no_png_can_compress_stays_below_three_megabytes():
     noise = np.random.default_rng(0).integers(0, 256, (10_000, 28, 28), dtype=np.uint8)
-    content = make_content(10_000, images=noise, skill=0.5)
+    robustness = {kind: [0.9, 0.8, 0.7, 0.6, 0.5] for kind in CORRUPTIONS}
+    content = make_content(10_000, images=noise, skill=0.5, corruptions=robustness)
     html = render(content)
+    assert html.count('class="suffering"') == len(CORRUPTIONS)
     assert len(html.encode()) <= LIMIT
     data = Page(html).data
     assert 500 < data["mistakes"] < data["errors"]
@@ -311,6 +326,9 @@ def test_robustness_appears_when_measured():
     assert "70.0 % shift" in page.text
     assert "30.0 % fog" in page.text
     assert "suffers most from fog (30 %), least from shift (70 %)" in page.text
+    without = Page(render(make_content(300)))
+    assert "digitlab evaluate mlp-test --corrupted" in without.text
+    assert "evaluate" not in page.text
 
 
 def test_each_kind_shows_what_it_does_to_one_typical_picture():
@@ -341,6 +359,26 @@ def test_windows_of_a_convolution_are_large_enough_to_see():
     assert "window of 3 × 3 pixels that slides" in Page(html).text
     assert "--ww: 24px; --wh: 24px" in html
     assert "random start" in Page(render(make_content(100))).text
+
+
+def test_calibration_is_no_improvement_where_it_is_none(content):
+    def said(**changes):
+        return calibrated(dataclasses.replace(content.evaluation, **changes))
+
+    assert "brings the calibration error from" in said(log_loss=0.2, calibrated_log_loss=0.1)
+    assert "0.2000 to 0.1000" in said(log_loss=0.2, calibrated_log_loss=0.1)
+    assert "changes little here" in said(log_loss=0.1, calibrated_log_loss=0.0995)
+    assert "changes little here" in said(log_loss=0.1, calibrated_log_loss=0.12)
+    assert "was not calibrated" in said(temperature=None)
+
+
+def test_why_training_curves_may_be_the_worse_ones():
+    recipe = {"name": "cnn", "dropout": 0.3, "shift": 2.0, "rotate": 10.0}
+    assert (
+        "sees pictures changed at random and units silenced by dropout, so"
+        in Page(render(make_content(100, recipe=recipe))).text
+    )
+    assert "may lie on the worse side" not in Page(render(make_content(100))).text
 
 
 def test_refusing_is_worked_out_as_by_hand(content):
@@ -389,11 +427,13 @@ def test_an_evaluation_of_other_pictures_is_refused():
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6), st.integers(2, 12))
+@example(1.0, 400_001.0, 2)
 def test_ticks_are_round_and_inside(low, span, count):
     ticks = nice_ticks(low, low + span, count)
     assert 1 <= len(ticks) <= count + 2
     assert ticks == sorted(ticks)
-    assert all(low - 1e-6 * span <= tick <= low + span + 1e-6 * span for tick in ticks)
+    little = 1e-6 * span + 4 * np.spacing(max(abs(low), abs(low + span)))
+    assert all(low - little <= tick <= low + span + little for tick in ticks)
 
 
 @given(st.floats(0, 1))

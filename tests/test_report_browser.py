@@ -82,7 +82,8 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def content() -> ReportContent:
-    return make_content(3000, skill=2.6)
+    corruptions = {"fog": [0.9, 0.7, 0.5, 0.4, 0.3], "zigzag": [0.9, 0.8, 0.8, 0.7, 0.6]}
+    return make_content(3000, skill=2.6, corruptions=corruptions)
 
 
 @pytest.fixture(scope="module")
@@ -325,6 +326,23 @@ def test_curves_tell_their_values_to_pointer_and_keyboard(visit, report, content
     assert tip.inner_text().startswith("epoch 2")
     page.keyboard.press("Escape")
     assert not tip.is_visible()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_what_a_corruption_does_stands_under_its_strength(visit, report, width):
+    """Six pictures in equal shares of a strip, each in the middle of its share: under the tick of its strength."""
+    page = visit(report, width)
+    strips = page.locator("#robust .suffering")
+    assert strips.count() == 2
+    for number in range(2):
+        strip = strips.nth(number).bounding_box()
+        card = page.locator("#robust .multiples > div").nth(number)
+        ticks = [card.locator(".tick.mid:not(.axis)").nth(i).bounding_box() for i in range(6)]
+        for place, tick in enumerate(ticks):
+            middle = strip["x"] + strip["width"] * (place + 0.5) / 6
+            assert middle == pytest.approx(tick["x"] + tick["width"] / 2, abs=1.5)
+        assert strip["y"] >= ticks[0]["y"] + ticks[0]["height"]
+        assert card.locator(".suffering").evaluate("image => image.naturalWidth") == 6 * 32
 
 
 @pytest.mark.parametrize("width", [320, 390])

@@ -280,6 +280,31 @@ def names(page: Any) -> list[str]:
 
 
 @needs_browser
+def test_groups_sort_as_well(visit, tmp_path):  # noqa: F811
+    rows = [
+        make_row(f"{name}-seed{seed}", skill, seed, group=name, recipe={"of": name, "seed": seed})
+        for name, skill in (("plain", 0.95), ("wide", 0.98))
+        for seed in range(2)
+    ]
+    path = tmp_path / "groups.html"
+    path.write_text(render_runs(rows), encoding="utf-8")
+    page = visit(path)
+
+    def groups() -> list[str]:
+        return page.eval_on_selector_all(".groups tbody th", "cells => cells.map(cell => cell.textContent)")
+
+    assert groups() == ["wide", "plain"]
+    page.click(".groups button:has-text('mean accuracy')")
+    assert groups() == ["plain", "wide"]
+    page.focus(".groups button:has-text('group')")
+    page.keyboard.press("Enter")
+    assert groups() == ["plain", "wide"]
+    page.keyboard.press("Enter")
+    assert groups() == ["wide", "plain"]
+    assert page.inner_text(".groups tbody tr >> nth=0").endswith("wide-seed0, wide-seed1")
+
+
+@needs_browser
 def test_sorting_by_mouse_and_keyboard(visit, written):  # noqa: F811
     page = visit(written)
     rows = mixed()

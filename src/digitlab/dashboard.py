@@ -96,6 +96,7 @@ def describe(run: runs.Run, beside: Path) -> RunRow:
         seconds=(info.get("seconds") or {}).get("total"),
         link=_link(run.path / "report.html", beside),
         note="; ".join(trouble),
+        group=str(info.get("group") or ""),
         **known,
     )
 

@@ -103,6 +103,8 @@ def nice_ticks(low: float, high: float, count: int = 5, whole: bool = False) -> 
     if whole:
         step = float(max(1, round(step)))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    if first > last and not whole:  # the ends lie between two multiples, as 1 and 400,002 do with steps of 500,000
+        return nice_ticks(low, high, 2 * count, whole)
     return [round(index * step, 12) for index in range(first, last + 1)]
 
 

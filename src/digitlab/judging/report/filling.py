@@ -38,7 +38,12 @@ def fill(template: str, *, styles: Sequence[str], scripts: Sequence[str], packag
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=words.percent, duration=words.duration, number=words.number, moment=words.moment)
+    environment.filters.update(
+        {
+            said.__name__: said
+            for said in (words.percent, words.duration, words.number, words.moment, words.sentence, words.breakable)
+        }
+    )
     folders = [files(place) / "templates" for place in (package, HERE)]
 
     def text(name: str) -> str:

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 TOP_CONFUSIONS = 6
 MOST_UNITS = 64  # of the first layer; more would be a wallpaper
+# What makes training pictures harder to read than validation pictures, by field of the recipe.
+HARDER = (
+    *((field, "pictures changed at random") for field in ("shift", "rotate", "scale", "shear", "elastic", "thickness")),
+    ("dropout", "units silenced by dropout"),
+)
 DENSE = 10  # up to so many classes each picture carries all its probabilities, above that the ten largest
 
 
@@ -57,6 +62,7 @@ def render(content: ReportContent) -> str:
         matrix=matrix(content),
         worst=worst(content),
         training=charts.training_charts(content),
+        calibration=words.calibrated(content.evaluation),
         reliability=charts.reliability_charts(content),
         coverage=charts.coverage_chart(content),
         refusals=[(share, words.refused(content.evaluation, share)) for share in (0.01, 0.02, 0.05)],
@@ -64,6 +70,7 @@ def render(content: ReportContent) -> str:
         layers=funnel(content.layers),
         weights=first_layer(content),
         stages=stages(content.seconds),
+        harder=[said for field, said in HARDER if content.recipe.get(field)],
         decimals=2 if content.evaluation.samples >= 5000 else 1,
     )
 

@@ -16,6 +16,7 @@ from digitlab.judging.report.charts import BOTTOM, TOP, Chart, Line, line_chart,
 from digitlab.judging.report.filling import fill
 from digitlab.judging.report.words import NBSP, number, percent
 
+MINUS = "\N{MINUS SIGN}"
 COLOURS, DASHES = 7, 5  # as in runs.css: 35 kinds of line before one comes again
 MOST_TIPS = 12  # runs named at a pointer
 FULL_MATRIX = 12  # up to so many runs the differences stand in the cells
@@ -43,6 +44,7 @@ class RunRow:
         robustness: mean accuracy on pictures made worse, where it was measured.
         link: address of its report, seen from the page.
         note: what is wrong with it, if something is.
+        group: the group of seeds that it was trained in, if it was.
     """
 
     name: str
@@ -62,6 +64,7 @@ class RunRow:
     robustness: float | None = None
     link: str | None = None
     note: str = ""
+    group: str = ""
 
     @property
     def accuracy(self) -> float | None:
@@ -261,8 +264,8 @@ def differences(judged: Sequence[tuple[int, RunRow]]) -> dict[str, Any] | None:
             line.append(
                 {
                     "kind": "self" if i == j else ("even", "ahead", "behind")[sign],
-                    "text": "" if i == j else f"{points:+.2f}" if len(rows) <= FULL_MATRIX else " +-"[sign],
-                    "label": f"{row.name} against {other.name}: {points:+.2f} points, "
+                    "text": "" if i == j else _signed(points) if len(rows) <= FULL_MATRIX else f" +{MINUS}"[sign],
+                    "label": f"{row.name} against {other.name}: {_signed(points)} points, "
                     f"p = {found.p_values[i, j]:.2g}, corrected {found.adjusted[i, j]:.2g}: {verdict}",
                 }
             )
@@ -274,6 +277,10 @@ def differences(judged: Sequence[tuple[int, RunRow]]) -> dict[str, Any] | None:
         "full": len(rows) <= FULL_MATRIX,
         "pairs": len(rows) * (len(rows) - 1) // 2,
     }
+
+
+def _signed(points: float) -> str:
+    return f"{points:+.2f}".replace("-", MINUS)
 
 
 def _verdicts(names: Sequence[str], differs: npt.NDArray[np.bool_]) -> list[str]:
@@ -326,10 +333,12 @@ def seeds(judged: Sequence[RunRow]) -> list[dict[str, Any]]:
         found.append(
             {
                 "name": rows[0].recipe_name,
-                "runs": [row.name for row in rows],
+                "group": " ".join(dict.fromkeys(row.group for row in rows if row.group)),
+                "runs": [row.name for row in sorted(rows, key=lambda row: str(row.recipe.get("seed")))],
                 "count": s.n,
                 "mean": s.mean,
                 "std": s.std or 0.0,
+                "low": low,
                 "interval": f"{100 * low:.2f} to {percent(min(1.0, high), 2)}",
             }
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -29,6 +30,8 @@ MONTHS = (
 )
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
+
     from digitlab.judging.metrics import Evaluation
     from digitlab.judging.report.content import ReportContent
 
@@ -105,6 +108,60 @@ def moment(created: str) -> str:
         return created
     zone = f" {when.tzname()}" if when.tzinfo else ""
     return f"{when.day} {MONTHS[when.month - 1]} {when.year}, {when:%H:%M}{zone}"
+
+
+def sentence(text: str) -> str:
+    """Write a description as a sentence.
+
+    Example:
+        >>> sentence("three convolutions"), sentence("784-10."), sentence("")
+        ('Three convolutions.', '784-10.', '')
+    """
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("." if text and text[-1] not in ".!?" else "")
+
+
+def breakable(text: object) -> Markup:
+    """Let a long name of a program break where a person would: after an underscore, before an inner capital.
+
+    Args:
+        text: Not yet escaped; it is escaped here.
+
+    Returns:
+        HTML with places to break.
+
+    Example:
+        >>> str(breakable("MaxPooling2D")), str(breakable("a_b<"))
+        ('Max<wbr>Pooling2D', 'a_<wbr>b&lt;')
+    """
+    from markupsafe import Markup, escape
+
+    parts = re.split(r"(?<=_)(?=\w)|(?<=[a-z])(?=[A-Z])", str(text))
+    return Markup("<wbr>").join(escape(part) for part in parts)
+
+
+def calibrated(evaluation: Evaluation) -> str:
+    """Say what temperature scaling did, without calling it an improvement where it was none.
+
+    Args:
+        evaluation: With a temperature.
+
+    Returns:
+        One sentence.
+    """
+    e = evaluation
+    if e.temperature is None or e.calibrated_log_loss is None or e.calibrated_calibration_error is None:
+        error = percent(e.calibration_error, 2)
+        return f"The calibration error is {error}. Without validation pictures it was not calibrated."
+    errors = f"{percent(e.calibration_error, 2)} to {percent(e.calibrated_calibration_error, 2)}"
+    losses = f"{e.log_loss:.4f} to {e.calibrated_log_loss:.4f}"
+    lead = f"A single number, the temperature {e.temperature:.2f}, fitted on validation pictures,"
+    if e.calibrated_log_loss < 0.99 * e.log_loss:
+        return f"{lead} brings the calibration error from {errors} and the log loss from {losses}."
+    return (
+        f"{lead} changes little here (calibration error {errors}, log loss {losses}): the network is about as sure as "
+        f"it should be."
+    )
 
 
 def refused(evaluation: Evaluation, share: float) -> float:

@@ -1,19 +1,21 @@
 "use strict";
 (() => {
   document.documentElement.classList.add("script");
-  const table = document.getElementById("runs");
+  const said = document.getElementById("sorted");
 
   // ---- sorting: numbers fall first, words rise first; what is missing always stays last
-  if (table) {
-    const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells], said = document.getElementById("sorted");
+  for (const table of document.querySelectorAll("table.sortable")) {
+    const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
     const collator = new Intl.Collator("en", { numeric: true });
     const value = (row, column) => row.cells[column].dataset.v;
     heads.forEach((head, column) => {
-      const button = head.firstElementChild, number = button.dataset.number === "1";
+      const button = head.querySelector("button");
+      if (!button) return;
+      const number = button.dataset.number === "1";
       button.addEventListener("click", () => {
         const now = head.getAttribute("aria-sort");
         const order = now === "none" ? (number ? "descending" : "ascending") : now === "ascending" ? "descending" : "ascending";
-        for (const other of heads) other.setAttribute("aria-sort", other === head ? order : "none");
+        for (const other of heads) if (other.hasAttribute("aria-sort")) other.setAttribute("aria-sort", other === head ? order : "none");
         const sign = order === "ascending" ? 1 : -1;
         const rows = [...body.rows].sort((a, b) => {
           const x = value(a, column), y = value(b, column);
