@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -239,12 +239,20 @@ def test_every_field_is_an_option_with_help(home: Path) -> None:
 
 
 def test_help_is_quick(home: Path) -> None:
-    """0.3 s on a machine of one's own (measured by benchmarks/command.py); here only that it has not grown tenfold."""
+    """0.3 s on a machine of one's own (measured by benchmarks/command.py); here only that it has not grown tenfold.
+
+    Seconds of processor: those on the clock say more of who else is at work.
+    """
+
+    def spent() -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
     best = 9.0
     for _ in range(3):
-        started = time.perf_counter()
+        before = spent()
         assert digitlab("--help", cwd=home).returncode == 0
-        best = min(best, time.perf_counter() - started)
+        best = min(best, spent() - before)
     assert best < 2
 
 

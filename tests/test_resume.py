@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -120,7 +121,8 @@ def test_ctrl_c_keeps_the_checkpoint_and_says_how_to_go_on(
     process.send_signal(signal.SIGINT)
     asked = time.monotonic()
     out, err = process.communicate(timeout=60)
-    assert time.monotonic() - asked < 5  # a second on a machine of one's own; the tests share theirs
+    # A second on a machine of one's own; where others are at work as well, as often as many of them share a core.
+    assert time.monotonic() - asked < 5 * max(1, os.getloadavg()[0] / (os.cpu_count() or 1))
     assert process.returncode == 130
     assert out == ""
     assert f"digitlab train --resume {run}" in err.splitlines()[-1]
