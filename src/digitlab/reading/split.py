@@ -94,7 +94,7 @@ def _best_parts(
 def _cuts(blob: Blob, tall: float) -> list[int]:
     """Columns where little ink must be cut: both ends and the thinnest places between, a fifth of a digit apart."""
     ink_in_column = blob.mask.sum(0).astype(float)
-    reach = max(1, int(0.06 * tall))
+    reach = max(1, int(0.04 * tall))
     smooth = np.convolve(np.pad(ink_in_column, reach, mode="edge"), np.ones(2 * reach + 1) / (2 * reach + 1), "valid")
     order = np.argsort(smooth + 1e-3 * np.abs(np.arange(blob.width) - blob.width / 2), kind="stable")
     apart = max(2, int(0.18 * tall))
