@@ -329,6 +329,18 @@ def test_touching_digits_are_cut_where_the_judge_likes_the_parts() -> None:
     assert kept == [blob]
 
 
+def test_a_wide_nought_is_not_cut_through_its_counter() -> None:
+    y, x = np.mgrid[0:60, 0:100]
+    far = np.hypot((y - 30) / 28, (x - 50) / 48)
+    ring = (far < 1) & (far > 0.75)
+    ink = ring.astype(np.float32)
+    blob = Blob(0, 0, ring, 1.0)
+    kept, _ = split_touching(
+        [blob], [normalise(ink)], ink, 60.0, lambda images: np.where(images.any(1).sum(1) < 19, 0.95, 0.1)
+    )
+    assert kept == [blob]
+
+
 # Order
 
 
