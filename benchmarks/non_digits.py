@@ -1,17 +1,24 @@
 """Make the data set that teaches the reader to say "not a digit", as one .npz for `digitlab train --data`.
 
-    python benchmarks/non_digits.py gate.npz
+    npm install $(sed 's|^|@fontsource/|' benchmarks/hands.txt)
+    python benchmarks/non_digits.py gate.npz --hands node_modules/@fontsource
 
-Class 0 is digits: MNIST training images, also after the reader's own normalisation. Class 1 is everything else a page
-may hold: letters and signs of many scripts from the fonts Matplotlib brings, scribbles, zigzags, stars, squares, blots,
-and two digits that touch. The letters A C E H K M N R U V W X, crosses and smileys are left out, in every script and
-case that draws them alike: the reader is judged on those (`benchmarks/reading.py`).
+Class 0 is digits: MNIST training images, also after the reader's own normalisation with another pen and slant, and the
+fonts' digits. Class 1 is what else a page may hold: letters and signs of many scripts, bits of words, drawn marks
+(scribbles, zigzags, stars, squares, blots, arrows, ticks, what is left of a ruled line), strokes put together at
+random, digits that touch, pieces of digits and letters. The fonts are those that Matplotlib brings and
+those of `hands.txt`, drawn after handwriting (free fonts, fetched by the first command). Letters, strokes and pieces
+that come as near to a training digit as other digits do are left out.
+
+The letters A C E H K M N R U V W X, crosses and smileys are left out, in every script and case that draws them alike:
+the reader is judged on those (`benchmarks/reading.py`).
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +32,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from pages import fonts_at_hand, mnist  # type: ignore[import-not-found]
 
 # Not here either: what a hand writes as a digit (O I l S Z B b g q D G Q z s o i, Cyrillic 3-like and 4-like letters).
+# Kinds of non-digits, and how often each is drawn.
+KINDS = {"letter": 0.4, "word": 0.08, "mark": 0.18, "strokes": 0.18, "pair": 0.08, "piece": 0.08}
+ANY = "abdefghijklmnopqrstuyzABDFGIJLOPQSTYZ"
 LATIN = "FJLPTYadefhjmnprty#&%$@*=?<>{}[]~^"
 GREEK = "ΓΔΛΞΠΣΦΨΩαβγημξπρφψ"
 CYRILLIC = "ДЖЙЛПФЦШЩЪЫЮЯдёжйлпфцшщъыюя"
@@ -38,23 +48,33 @@ LEFT_OUT = set("×✕✖✗✘✚✙✛✜✝✞✟∣∤∥∨∧∪∩⊂⊃�
 
 def main() -> None:
     """Write the data set."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", type=Path)
-    parser.add_argument("--each", type=int, default=30_000, help="pictures a class for training")
+    parser.add_argument("--hands", type=Path, help="folder of @fontsource packages, those of hands.txt")
+    parser.add_argument("--each", type=int, default=30_000, help="digits for training, and as many non-digits")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     rng = np.random.default_rng(options.seed)
-    train, valid = digits_of("train"), digits_of("validation")
-    test = mnist("test")[0]
+    maker = NonDigits(fonts_at_hand(), hands_in(options.hands) if options.hands else [])
     arrays: dict[str, Any] = {}
-    for name, digits, number in (("train", train, options.each), ("val", valid, 2500), ("test", test, 2500)):
-        good = positives(digits, number, rng)
-        bad = negatives(digits, number, rng)
+    for name, digits, number in (("train", digits_of("train"), options.each), ("test", mnist("test")[0], 2000)):
+        good = positives(digits, number, maker.printed + 2 * maker.written, rng)
+        bad = maker.make(digits, number, rng)
         order = rng.permutation(len(good) + len(bad))
         arrays[f"x_{name}"] = np.concatenate([good, bad])[order]
-        arrays[f"y_{name}"] = np.concatenate([np.zeros(len(good)), np.ones(len(bad))]).astype(np.uint8)[order]
+        arrays[f"y_{name}"] = np.repeat(np.array([0, 1], np.uint8), [len(good), len(bad)])[order]
     np.savez_compressed(options.out, **arrays)
-    print(f"{options.out}: " + ", ".join(f"{name} {len(array)}" for name, array in arrays.items() if name[0] == "x"))
+    print(f"{options.out}: {len(arrays['y_train']):,} pictures for training, half of them digits")
+
+
+def hands_in(folder: Path) -> list[str]:
+    """The font files of the packages that `hands.txt` names."""
+    names = (Path(__file__).parent / "hands.txt").read_text().split()
+    files = [folder / name / "files" / f"{name}-latin-400-normal.woff" for name in names]
+    missing = [str(file) for file in files if not file.is_file()]
+    if missing:
+        raise SystemExit(f"{missing[0]}: no such font. Run the npm command at the head of this script first.")
+    return [str(file) for file in files]
 
 
 def digits_of(split: str) -> np.ndarray:
@@ -68,10 +88,30 @@ def digits_of(split: str) -> np.ndarray:
     return np.frombuffer(gzip.decompress(file.read_bytes()), np.uint8, offset=16).reshape(-1, 28, 28)[:-5000]
 
 
-def positives(digits: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
-    """Digits as they are, and as the reader would cut them from a page, enlarged and with another pen."""
-    picked = digits[rng.choice(len(digits), number, replace=number > len(digits))]
-    return np.stack([image if rng.random() < 0.3 else normalise(_repen(image / 255, rng)) for image in picked])
+def positives(digits: np.ndarray, number: int, fonts: list[str], rng: np.random.Generator) -> np.ndarray:
+    """Digits as they are, as the reader would cut them from a page with another pen, and in other hands.
+
+    MNIST's writers hardly know a 1 with a foot, a crossed 7 or a 9 that curls: a sixth comes from fonts.
+    """
+    written = digits_in(fonts, number // 6, rng)
+    picked = digits[rng.choice(len(digits), number - len(written), replace=number > len(digits))]
+    own = [image if rng.random() < 0.3 else normalise(_repen(image / 255, rng)) for image in picked]
+    return np.concatenate([np.stack(own), written])
+
+
+def digits_in(fonts: list[str], number: int, rng: np.random.Generator) -> np.ndarray:
+    """So many digits drawn in fonts and bent; one crossed 7 in three."""
+    glyphs = []
+    for _ in range(number):
+        digit = str(rng.integers(10))
+        ink = _drawn_text(digit, fonts[rng.integers(len(fonts))], rng)
+        if digit == "7" and rng.random() < 0.33:
+            rows, columns = (np.nonzero(ink.max(axis) > 0.5)[0] for axis in (1, 0))
+            middle, half = int(np.quantile(rows, 0.5)), len(rows) // 3
+            stem = int(np.mean(np.nonzero(ink[middle] > 0.5)[0])) if ink[middle].max() > 0.5 else int(columns.mean())
+            ink[middle - 3 : middle + 4, max(0, stem - half) : stem + half] = 1
+        glyphs.append(normalise(_bent(ink, rng)))
+    return np.stack(glyphs)
 
 
 def _repen(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -85,39 +125,83 @@ def _repen(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(np.clip((blurred - rng.uniform(0.2, 0.6)) * 4 + 0.5, 0, 1))
 
 
-def negatives(digits: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
-    """Letters and signs, drawn marks, pairs of digits."""
-    letters = alphabet()
-    out: list[np.ndarray] = []
-    while len(out) < number:
-        kind = rng.random()
-        if kind < 0.62:
+class NonDigits:
+    """Draws what is no digit; owns the alphabets of its fonts and what tells it what is too like a digit."""
+
+    def __init__(self, printed: list[str], written: list[str]) -> None:
+        self.letters = alphabet(printed)
+        # Half of the letters and three quarters of the bits of words come from hands, where there are any.
+        self.hands = [(letter, font) for font in written for letter in LATIN if _has(font, letter)]
+        self.printed, self.written = printed, written
+        drawn = digits_in(printed + 2 * written, 4000, np.random.default_rng(0))
+        self.likeness = TooLikeADigit(np.concatenate([digits_of("train")[:20_000], drawn]), digits_of("validation"))
+
+    def make(self, digits: np.ndarray, number: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw so many pictures; (number, 28, 28) uint8."""
+        out: list[np.ndarray] = []
+        while len(out) < number:
+            drawn = [self._one(digits, rng) for _ in range(4000)]
+            glyphs = np.stack([glyph for glyph, _ in drawn])
+            # What is drawn as it comes may come out as a digit; a spiral or a word is none, however blurred.
+            chance = np.isin([list(KINDS)[kind - 1] for _, kind in drawn], ["letter", "strokes", "piece"])
+            keep = ~(chance & self.likeness(glyphs))
+            # A lone upright stroke is a 1, whatever it was meant to be.
+            keep &= np.count_nonzero(glyphs.max(1) > 100, axis=1) > 6
+            out += list(glyphs[keep])
+        return np.stack(out[:number])
+
+    def _one(self, digits: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, int]:
+        kind = int(rng.choice(len(KINDS), p=list(KINDS.values()))) + 1
+        if kind == 1:
+            letters = self.hands if self.hands and rng.random() < 0.5 else self.letters
             letter, font = letters[rng.integers(len(letters))]
-            ink = _drawn_letter(letter, font, rng)
-        elif kind < 0.88:
+            ink = _drawn_text(letter, font, rng)
+        elif kind == 2:
+            fonts = self.written if self.written and rng.random() < 0.75 else self.printed
+            text = "".join(rng.choice(list(ANY), int(rng.integers(2, 5))))
+            ink = _drawn_text(text, fonts[rng.integers(len(fonts))], rng)
+        elif kind == 3:
             ink = _drawn_mark(rng)
-        else:
+        elif kind == 4:
+            ink = _drawn_strokes(rng)
+        elif kind == 5:
             ink = _pair(digits, rng)
-        ink = _bent(ink, rng)
-        glyph = normalise(ink)
-        # A lone upright stroke is a 1, whatever it was meant to be.
-        if np.count_nonzero(glyph.max(0) > 100) > 6:
-            out.append(glyph)
-    return np.stack(out)
+        else:
+            letter, font = self.letters[rng.integers(len(self.letters))]
+            one = digits[rng.integers(len(digits))] / 255.0
+            ink = _piece(_drawn_text(letter, font, rng) if rng.random() < 0.3 else ndimage.zoom(one, 4, order=1), rng)
+        glyph = normalise(_bent(ink, rng))
+        if rng.random() < 0.1 and kind != 5:
+            # What was cut from a page has a neighbour's end or a speck in it now and then.
+            glyph = np.maximum(glyph, np.roll(glyph, int(rng.integers(18, 24)), axis=1))
+        return glyph, kind
 
 
-def alphabet() -> list[tuple[str, str]]:
+class TooLikeADigit:
+    """Tells which pictures lie as near to some training digit as two digits of the same kind lie to each other."""
+
+    def __init__(self, digits: np.ndarray, held_back: np.ndarray, share: float = 0.8) -> None:
+        self.known = self._features(digits)
+        nearest = self._nearest(self._features(held_back))
+        self.limit = float(np.quantile(nearest, 1 - share))
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """(n, 28, 28) uint8 -> (n,) bool."""
+        return self._nearest(self._features(images)) > self.limit
+
+    def _features(self, images: np.ndarray) -> np.ndarray:
+        soft = ndimage.gaussian_filter(images.astype(np.float32), (0, 1.2, 1.2))
+        flat = soft.reshape(len(soft), 14, 2, 14, 2).mean((2, 4)).reshape(len(soft), -1)
+        return np.asarray(flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6))
+
+    def _nearest(self, features: np.ndarray) -> np.ndarray:
+        return np.concatenate([(part @ self.known.T).max(1) for part in np.array_split(features, 8)])
+
+
+def alphabet(fonts: list[str]) -> list[tuple[str, str]]:
     """Every (letter, font file) that the font really has."""
-    fonts = fonts_at_hand()
     wanted = LATIN + GREEK + CYRILLIC + "".join(chr(code) for low, high in RANGES for code in range(low, high + 1))
-    pairs = []
-    for font in fonts:
-        drawn = ImageFont.truetype(font, 24)
-        missing = bytes(drawn.getmask("\uffff"))
-        for letter in wanted:
-            mask = drawn.getmask(letter)
-            if letter not in LEFT_OUT and mask.getbbox() and bytes(mask) != missing:
-                pairs.append((letter, font))
+    pairs = [(letter, font) for font in fonts for letter in wanted if letter not in LEFT_OUT and _has(font, letter)]
     # Latin is what people write beside digits: as often as all other scripts together.
     latin = [pair for pair in pairs if pair[0] in LATIN]
     near = [pair for pair in pairs if pair[0] in GREEK + CYRILLIC]
@@ -125,16 +209,67 @@ def alphabet() -> list[tuple[str, str]]:
     return pairs + near * (others // (2 * len(near))) + latin * (others // len(latin))
 
 
-def _drawn_letter(letter: str, font: str, rng: np.random.Generator) -> np.ndarray:
-    image = Image.new("L", (150, 150))
-    ImageDraw.Draw(image).text((75, 75), letter, fill=255, font=ImageFont.truetype(font, 80), anchor="mm")
+@cache
+def _font(file: str, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(file, size)
+
+
+def _has(file: str, letter: str) -> bool:
+    font = _font(file, 24)
+    mask = font.getmask(letter)
+    return bool(mask.getbbox()) and bytes(mask) != bytes(font.getmask("\uffff"))
+
+
+def _drawn_text(text: str, font: str, rng: np.random.Generator) -> np.ndarray:
+    wide = 110 + 40 * len(text)
+    image = Image.new("L", (wide, 150))
+    ImageDraw.Draw(image).text(
+        (wide / 2, 75), text, fill=255, font=_font(font, 80 if len(text) == 1 else 60), anchor="mm"
+    )
     return np.asarray(image.rotate(rng.normal(0, 8)), np.float32) / 255
+
+
+def _drawn_strokes(rng: np.random.Generator) -> np.ndarray:
+    """Two to five straight or bent strokes that mostly begin where another one ends: a letter of no alphabet."""
+    image = Image.new("L", (150, 150))
+    draw, width = ImageDraw.Draw(image), int(rng.integers(5, 13))
+    wide, high = rng.uniform(30, 60), rng.uniform(45, 60)
+    nodes = np.array([(x, y) for x in (-1, 0, 1) for y in (-1, -0.3, 0.3, 1)]) * (wide, high) + 75
+    nodes += rng.normal(0, 4, nodes.shape)
+    at = int(rng.integers(len(nodes)))
+    used = [at]
+    for _ in range(int(rng.integers(2, 6))):
+        start = at if rng.random() < 0.5 else int(rng.choice(used)) if rng.random() < 0.85 else int(rng.integers(12))
+        at = int(rng.integers(12))
+        a, b = nodes[start], nodes[at]
+        bow = rng.normal(0, 0.5) * np.array([-(b - a)[1], (b - a)[0]]) if rng.random() < 0.45 else 0
+        t = np.linspace(0, 1, 24)[:, None]
+        curve = (1 - t) ** 2 * a + 2 * t * (1 - t) * ((a + b) / 2 + bow) + t**2 * b
+        draw.line([tuple(point) for point in curve], fill=255, width=width, joint="curve")
+        used.append(at)
+    return np.asarray(image, np.float32) / 255
+
+
+def _piece(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """What a wrong cut or a ruling leaves: one side of a shape, or a shape with a band gone."""
+    rows, columns = (np.nonzero(ink.max(axis) > 0.5)[0] for axis in (1, 0))
+    if not len(rows):
+        return ink
+    cut = ink.copy()
+    axis = int(rng.integers(2))
+    low, high = ((rows if axis == 0 else columns)[[0, -1]]).tolist()
+    at = int(low + (high - low) * rng.uniform(0.3, 0.7))
+    part = slice(at, None) if rng.random() < 0.5 else slice(None, at)
+    if rng.random() < 0.2:
+        part = slice(at - int(0.12 * (high - low)) - 2, at + int(0.12 * (high - low)) + 2)
+    cut[(part, slice(None)) if axis == 0 else (slice(None), part)] = 0
+    return cut
 
 
 def _drawn_mark(rng: np.random.Generator) -> np.ndarray:
     image = Image.new("L", (150, 150))
     draw, width = ImageDraw.Draw(image), int(rng.integers(4, 14))
-    kind = rng.integers(7)
+    kind = rng.integers(10)
     if kind in (0, 1):  # a scribble: a smooth line through random points
         knots = rng.uniform(25, 125, (int(rng.integers(6, 18)), 2))
         path = ndimage.gaussian_filter1d(np.repeat(knots, 12, axis=0), rng.uniform(3, 7), axis=0, mode="nearest")
@@ -155,6 +290,22 @@ def _drawn_mark(rng: np.random.Generator) -> np.ndarray:
             (a, b), (c, d) = np.sort(rng.uniform(25, 125, (2, 2)), axis=1)
             shape = draw.ellipse if rng.random() < 0.5 else draw.rectangle
             shape((a, c, b + 10, d + 10), fill=255)
+    elif kind == 7:  # an arrow, a tick
+        turn = rng.uniform(0, 2 * np.pi)
+        tip = 75 + 50 * np.array([np.cos(turn), np.sin(turn)])
+        draw.line([tuple(150 - tip), tuple(tip)], fill=255, width=width)
+        for side in (-1, 1)[: int(rng.integers(1, 3))]:
+            back = turn + np.pi + side * rng.uniform(0.4, 1.1)
+            draw.line(
+                [tuple(tip), tuple(tip + rng.uniform(20, 45) * np.array([np.cos(back), np.sin(back)]))], 255, width
+            )
+    elif kind == 8:  # what is left of ruled lines: crumbs along a line, a corner, a lying dash
+        level, step = rng.uniform(60, 90), int(rng.integers(8, 30))
+        for x in range(20, 130, step):
+            draw.line((x, level, x + rng.uniform(0.2, 1.2) * step, level + rng.normal(0, 2)), fill=255, width=width)
+        if rng.random() < 0.6:
+            x = rng.uniform(20, 130)
+            draw.line((x, level, x, level + rng.choice([-1, 1]) * rng.uniform(10, 60)), fill=255, width=width)
     else:  # hatching, a spiral
         if rng.random() < 0.5:
             turn = np.linspace(0, rng.uniform(4, 8) * np.pi, 200)
@@ -184,11 +335,12 @@ def _pair(digits: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _bent(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """What a hand does to a printed shape: a slow wobble and a pen of another width."""
-    smooth = rng.uniform(9, 15)
-    shift = [ndimage.gaussian_filter(rng.normal(0, 1, ink.shape), smooth) for _ in range(2)]
-    strength = rng.uniform(0, 8)
-    at = [grid + strength * s / (np.abs(s).max() + 1e-9) for grid, s in zip(np.indices(ink.shape), shift, strict=True)]
-    bent = ndimage.gaussian_filter(ndimage.map_coordinates(ink, at, order=1), 1.2)
+    knots, strength = int(rng.integers(4, 7)), rng.uniform(0, 8)
+    fields = rng.normal(0, 0.5, (2, knots, knots)).astype(np.float32)
+    size = (ink.shape[1], ink.shape[0])
+    shift = [np.asarray(Image.fromarray(field).resize(size, Image.Resampling.BICUBIC)) for field in fields]
+    at = [grid + strength * one for grid, one in zip(np.indices(ink.shape), shift, strict=True)]
+    bent = ndimage.gaussian_filter(ndimage.map_coordinates(ink.astype(np.float32), at, order=1), 1.2)
     return np.asarray(np.clip((bent - rng.uniform(0.25, 0.55)) * 4 + 0.5, 0, 1))
 
 

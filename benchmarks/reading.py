@@ -3,6 +3,7 @@
     python benchmarks/reading.py DIR          # any folder with a labels.tsv: file, digits (lines by '/'), multi 0 or 1
     python benchmarks/reading.py              # pages and digits made from MNIST's test images, non-digits, speed
     python benchmarks/reading.py --only pages --split validation   # what choices are made on
+    python benchmarks/reading.py [DIR] --write                     # into RESULTS.md as well
 
 Accuracy of single digits: the whole text must be that digit (`--single` is not given to the reader). Pages: edit
 distance between the digits read and the true ones, `?` and line breaks left out, as a share of the true digits; and the
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import results
 from PIL import Image
 
 from digitlab.reading.bulk import ReadOptions, read_files
@@ -52,10 +54,11 @@ def main() -> None:
     parser.add_argument("--number", type=int, default=200, help="pages; single digits a height; non-digits")
     parser.add_argument("--verbose", action="store_true", help="name what was misread")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--write", action="store_true", help="write each score into its section of RESULTS.md")
     options = parser.parse_args()
     scores: dict[str, Any] = {}
     if options.folder:
-        scores = score_folder(options.folder, options.model, options.verbose)
+        scores = {"folder": score_folder(options.folder, options.model, options.verbose)}
     else:
         with _pool(options) as pool:
             for name, score in (("pages", score_pages), ("singles", score_singles), ("non-digits", score_non_digits)):
@@ -64,6 +67,42 @@ def main() -> None:
         if options.only in (None, "speed"):
             scores["speed"] = score_speed(options.model)
     print(json.dumps(scores, indent=None if options.json else 2, ensure_ascii=False))
+    if options.write:
+        for name, found in scores.items():
+            write(name, found, options.split)
+
+
+TITLES = {
+    "folder": "Reading: real photos, scans and drawings",
+    "pages": "Reading: pages made from digits",
+    "singles": "Reading: one digit on a page, by its height in pixels",
+    "non-digits": "Reading: letters, crosses, scribbles, smileys",
+    "speed": "Reading: speed",
+}
+
+
+def write(name: str, scores: dict[str, Any], split: str) -> None:
+    """One section of RESULTS.md: a row a figure, those of a group indented by its name."""
+    rows = []
+    for key, value in scores.items():
+        if isinstance(value, dict):
+            rows += [[f"{key.replace('_', ' ')}: {inner}", _figure(key, number)] for inner, number in value.items()]
+        else:
+            rows.append([key.replace("_", " "), _figure(key, value)])
+    of = "" if name in ("folder", "speed") else f" ({split} images)"
+    provenance = results.provenance()
+    if name == "folder":
+        provenance = provenance.replace("reading.py", "reading.py DIR")
+    results.write_section(
+        f"reading-{name}", TITLES[name] + of, f"{results.table(['figure', 'value'], rows)}\n\n{provenance}"
+    )
+
+
+def _figure(key: str, value: float) -> str:
+    counts = ("seconds", "glyphs", "megabytes", "cores", "number", "each")
+    if isinstance(value, int) or key.startswith(counts) or key.endswith(("seconds", "megabytes")):
+        return f"{value:,}"
+    return f"{100 * value:.2f} %"
 
 
 def score_folder(folder: Path, model: Path | None, verbose: bool) -> dict[str, Any]:
@@ -238,21 +277,24 @@ def large_page() -> Path:
 
 
 def _cold_start(model: Path | None) -> tuple[float, float]:
-    """Seconds and megabytes of a fresh process that reads one small picture."""
+    """Seconds and peak megabytes of `digitlab read one.png` in a fresh process."""
     import tempfile
 
     file = Path(tempfile.mkdtemp()) / "one.png"
     single_of(mnist("test")[0][0], 100, np.random.default_rng(0)).save(file)
+    command = [str(Path(sys.executable).with_name("digitlab")), "read", str(file)]
+    command += ["--model", str(model)] if model else []
+    # A child's peak memory begins with that of the process it was forked from, so a small one stands between.
     code = (
-        "import sys; from digitlab.reading.reader import Reader; "
-        "print(Reader(sys.argv[2] or None).read(sys.argv[1]).text); "
-        "print([int(row.split()[1]) / 1024 for row in open('/proc/self/status') if row.startswith('VmHWM')][0])"
+        "import os, resource, sys, time; start = time.perf_counter(); "
+        "status = os.spawnv(os.P_WAIT, sys.argv[1], sys.argv[1:]); seconds = time.perf_counter() - start; "
+        "print(status, seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)"
     )
-    start = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(file), str(model or "")], capture_output=True, text=True, check=True
-    )
-    return time.perf_counter() - start, float(done.stdout.split()[-1])
+    done = subprocess.run([sys.executable, "-S", "-c", code, *command], capture_output=True, text=True, check=True)
+    status, seconds, megabytes = (float(word) for word in done.stdout.split()[-3:])
+    if status:
+        raise SystemExit(f"{' '.join(command)} ended with status {status:.0f}: {done.stderr}")
+    return seconds, megabytes
 
 
 def edit_distance(read: str, truth: str) -> int:

@@ -182,8 +182,9 @@ def test_polarity_comes_from_the_paper_not_from_the_mean(digits: np.ndarray) -> 
         photo[120:150, x : x + 4] = 60
     found = sheet_on_table(photo)
     assert found is not None
-    sheet, painted = found
+    sheet, inner, painted = found
     assert sheet[100, 100]
+    assert not (inner & ~sheet).any()
     assert not sheet[10, 10]
     assert painted[10, 10] == pytest.approx(220, abs=3)
 
@@ -235,6 +236,39 @@ def test_rulings_go_and_digits_stay(angle: float, squared: bool, digits: np.ndar
     assert gone[~strong].sum() > 0.9 * (turned & ~strong).sum()
     # What a line runs through keeps its ink.
     assert clean[strong].mean() > 0.9
+
+
+def test_stems_darker_than_the_lines_stay_though_they_run_along_them() -> None:
+    lines = np.zeros((420, 420), bool)
+    lines[20::60] = lines[21::60] = True
+    lines[:, 20::60] = lines[:, 21::60] = True
+    stems, rings = np.zeros_like(lines), np.zeros_like(lines)
+    # Two stems that nearly meet make a line longer than any digit, no thicker than the lines.
+    for y in (150, 198):
+        stems[y : y + 44, 45:47] = stems[y : y + 44, 107:109] = True
+    for y in range(30, 380, 60):
+        for x in range(150, 380, 60):
+            rings[y : y + 44, x : x + 26] = True
+            rings[y + 3 : y + 41, x + 3 : x + 23] = False
+    ink = np.where(stems | rings, 0.4, np.where(lines, 0.15, 0)).astype(np.float32)
+    clean, gone = remove_rulings(ink > 0.1, ink > 0.3, ink)
+    assert clean[stems].mean() > 0.95
+    assert gone[lines & ~stems].mean() > 0.9
+    # As dark as each other they cannot be told apart by it.
+    every = lines | stems | rings
+    clean, _ = remove_rulings(every, every, every.astype(np.float32))
+    assert clean[stems].mean() < 0.6
+
+
+def test_writing_at_the_edge_of_a_sheet_stays_whole_and_the_edge_is_no_writing() -> None:
+    photo = np.full((600, 800), 40, np.uint8)
+    photo[60:540, 80:720] = 205
+    photo[60:540, 717:720] = 120  # a torn edge
+    for x in (120, 300, 500, 690):
+        photo[250:330, x : x + 8] = 60
+        photo[250:258, x - 18 : x + 26] = 60
+    glyphs, _ = find_glyphs(next(open_pages(photo)))
+    assert [glyph.box for glyph in glyphs] == [(x - 18, 250, x + 26, 330) for x in (120, 300, 500, 690)]
 
 
 def test_strokes_of_a_lone_digit_are_no_rulings(digits: np.ndarray) -> None:
@@ -291,6 +325,18 @@ def test_touching_digits_are_cut_where_the_judge_likes_the_parts() -> None:
     assert narrow[0] > 2
     kept, _ = split_touching(
         [blob], [normalise(ink[20:60, 20:76])], ink, 40.0, lambda images: np.full(len(images), 0.5)
+    )
+    assert kept == [blob]
+
+
+def test_a_wide_nought_is_not_cut_through_its_counter() -> None:
+    y, x = np.mgrid[0:60, 0:100]
+    far = np.hypot((y - 30) / 28, (x - 50) / 48)
+    ring = (far < 1) & (far > 0.75)
+    ink = ring.astype(np.float32)
+    blob = Blob(0, 0, ring, 1.0)
+    kept, _ = split_touching(
+        [blob], [normalise(ink)], ink, 60.0, lambda images: np.where(images.any(1).sum(1) < 19, 0.95, 0.1)
     )
     assert kept == [blob]
 

@@ -51,6 +51,11 @@ class Blob:
         return self.left + self.width
 
     @property
+    def window(self) -> tuple[slice, slice]:
+        """Its box as an index into the page."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    @property
     def area(self) -> int:
         """Number of its pixels."""
         return int(np.count_nonzero(self.mask))

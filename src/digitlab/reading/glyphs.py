@@ -91,7 +91,7 @@ def find_glyphs(picture: Picture, *, single: bool = False, judge: Judge | None =
     grey = separating_grey(picture.pixels)
     sheet = sheet_on_table(grey)
     if sheet is not None:
-        grey = sheet[1]
+        grey = sheet[2]
     inverted = sheet is None and not ink_is_dark(grey)
     if inverted:
         grey = 255 - grey
@@ -110,8 +110,11 @@ def find_glyphs(picture: Picture, *, single: bool = False, judge: Judge | None =
     mask = ink > max(FAINT * contrast, 3.5 * noise, 0.02) if contrast else np.zeros(ink.shape, bool)
     rulings = np.zeros_like(mask)
     if contrast and not single:
-        mask, rulings = remove_rulings(mask, ink > 0.45 * contrast)
+        mask, rulings = remove_rulings(mask, ink > 0.45 * contrast, ink)
     pieces = blobs_of(ink, mask, contrast) if contrast else []
+    if sheet is not None:
+        # What lies in the sheet's rim for the most part is its edge.
+        pieces = [piece for piece in pieces if sheet[1][piece.window][piece.mask].mean() > 0.4]
     pieces, tall = drop_what_is_no_writing(pieces, ink.shape)
     if single:
         blobs = [_all_of(pieces)] if pieces else []

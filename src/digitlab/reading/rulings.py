@@ -14,19 +14,25 @@ SLENDER = 50
 LEAST = 0.4
 # A worn or faint line may have gaps; a row of digits is never this dense.
 DENSE = 0.75
+# Writing this much darker than the lines is told from them by its darkness.
+DARKER = 1.45
 MAX_ANGLE = 12.0
 
 
-def remove_rulings(mask: np.ndarray, strong: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def remove_rulings(
+    mask: np.ndarray, strong: np.ndarray, ink: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Erase long thin straight lines, sparing the strokes that cross them.
 
     The mask is sheared until the lines run along rows, so a page photographed aslant costs no interpolation. A line's
-    pixel goes only where the ink is no thicker than the line itself: a stroke standing on it is thicker.
+    pixel goes only where the ink is no thicker than the line itself: a stroke standing on it is thicker. Where the
+    writing is darker than the lines, a stroke that runs along or beside one is told from it by that.
 
     Args:
         mask: (h, w) bool, everything darker than the paper.
         strong: (h, w) bool, what is as dark as the page's writing: pale rulings are out of it already, so it tells how
             tall the writing is.
+        ink: (h, w) float32, 0..1, how dark each pixel is; None where that is not known.
 
     Returns:
         The mask without rulings, and the rulings taken out; both (h, w) bool.
@@ -56,7 +62,34 @@ def remove_rulings(mask: np.ndarray, strong: np.ndarray) -> tuple[np.ndarray, np
     # Upright lines are looked for only on squared paper and in tables: a lone 1 is an upright line too.
     if upright.lines(max(need, int(LEAST * height))).any():
         rulings = rulings | upright.lines(need).T
+    if ink is not None:
+        rulings &= ~_writing_along(rulings, strong & ~rulings, ink, tall)
     return mask & ~rulings, rulings
+
+
+def _writing_along(rulings: np.ndarray, writing: np.ndarray, ink: np.ndarray, tall: int) -> np.ndarray:
+    """What was taken for ruled though it is as dark as the writing: the stem of a 9, a 1 in a narrow cell."""
+    from scipy import ndimage
+
+    none = np.zeros_like(rulings)
+    if not writing.any() or not rulings.any():
+        return none
+    usual = float(np.median(ink[rulings]))
+    dark = float(np.median(ink[writing]))
+    if dark < DARKER * usual:
+        return none
+    # Lines are darker at the shaded end of a page; the stems among them may not count.
+    size = 4 * tall + 1
+    capped = np.minimum(ink, DARKER * usual) * rulings
+    share = ndimage.uniform_filter(rulings.astype(np.float32), size)
+    line = ndimage.uniform_filter(capped, size) / np.maximum(share, 1e-6)
+    level = np.sqrt(line * np.maximum(dark, DARKER * line))
+    stroke = rulings & (ndimage.uniform_filter(ink, 3) > level)
+    # Its soft edge goes with it; a grain of a line does not make a stroke.
+    labels, _ = ndimage.label(stroke, np.ones((3, 3)))
+    long = [max(part.stop - part.start for part in box) >= 0.2 * tall for box in ndimage.find_objects(labels)]
+    stroke = np.array([False, *long])[labels]
+    return np.asarray(ndimage.binary_dilation(stroke, np.ones((3, 3))) & rulings)
 
 
 class _Rows:

@@ -13,6 +13,8 @@ from digitlab.reading.normalise import normalise
 MIN_ASPECT = 0.95
 # Every part must look this much more like a digit than the whole did.
 GAIN = 0.25
+# Enclosed paper taller than this, in digit heights, is the inside of an 0, 6, 8 or 9, not where two strokes cross.
+COUNTER = 0.15
 MAX_PARTS = 6
 
 
@@ -93,7 +95,11 @@ def _best_parts(
 
 def _cuts(blob: Blob, tall: float) -> list[int]:
     """Columns where little ink must be cut: both ends and the thinnest places between, a fifth of a digit apart."""
+    from scipy import ndimage
+
     ink_in_column = blob.mask.sum(0).astype(float)
+    # Through a counter no two digits are parted: a wide 0 is one digit, however good a 1 and a 2 its halves make.
+    counters = (ndimage.binary_fill_holes(blob.mask) & ~blob.mask).sum(0) > COUNTER * tall
     reach = max(1, int(0.06 * tall))
     smooth = np.convolve(np.pad(ink_in_column, reach, mode="edge"), np.ones(2 * reach + 1) / (2 * reach + 1), "valid")
     order = np.argsort(smooth + 1e-3 * np.abs(np.arange(blob.width) - blob.width / 2), kind="stable")
@@ -102,7 +108,11 @@ def _cuts(blob: Blob, tall: float) -> list[int]:
     for column in order:
         if smooth[column] > 0.45 * blob.height:
             break
-        if apart <= column <= blob.width - apart and all(abs(column - other) >= apart for other in chosen):
+        if (
+            not counters[column]
+            and apart <= column <= blob.width - apart
+            and all(abs(column - other) >= apart for other in chosen)
+        ):
             chosen.append(int(column))
         if len(chosen) == 9:
             break

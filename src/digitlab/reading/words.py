@@ -1,0 +1,70 @@
+"""Which digits stand in a word: an o between letters is a fine 0 by itself, and only its neighbours tell."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# Letters of a word stand closer than this share of the taller one's height, and side by side by this share of the
+# shorter one's: an index beside its letter hangs low.
+GAP, BESIDE = 0.6, 0.3
+# What one sign says, as the logarithm of how much likelier it is in a number than in a word. A digit read for sure is
+# what nearly every sign of a number is, and one letter in five; a refused one is the other way round, but a blot in a
+# number must not cost it, so it counts for two digits. One read in doubt is rare among digits. A lone stroke says
+# nothing: it is one digit in ten, and an i, an l, a t, a piece of an m, the numeral I.
+SURE, DOUBTFUL, REFUSED, STROKE = 1.4, -1.0, -2.8, -0.2
+# A page on which hardly anything is refused is one of numbers, one on which much is has words; no further than this.
+MOST_PRIOR = 2.5
+
+
+def in_words(boxes: np.ndarray, lines: np.ndarray, digits: np.ndarray, sure: np.ndarray) -> np.ndarray:
+    """Weigh every closely written group: is it a number or a word?
+
+    Each group is judged by naive Bayes from its signs, with the share of the page that is no number as the prior; one
+    without a refused sign in it is always a number. Lone strokes in a line that holds nothing but strokes and refused
+    signs go with those: a table's head of Roman numerals.
+
+    Args:
+        boxes: (n, 4) left, top, right, bottom of each sign, pixels.
+        lines: (n,) the number of each one's line.
+        digits: (n,) 0 to 9, or -1 for a refused one.
+        sure: (n,) bool, whether there was no doubt about it.
+
+    Returns:
+        (n,) bool, whether it stands in a word.
+
+    Example:
+        >>> boxes = np.array([(0, 0, 20, 30), (25, 0, 45, 30), (50, 0, 70, 30), (200, 0, 220, 30)])
+        >>> in_words(boxes, np.zeros(4, int), np.array([-1, 0, -1, 7]), np.ones(4, bool))
+        array([ True,  True,  True, False])
+    """
+    refused = digits < 0
+    words = np.zeros(len(digits), bool)
+    if not refused.any():
+        return words
+    says = np.where(digits == 1, STROKE, np.where(sure, SURE, DOUBTFUL))
+    says = np.where(refused, REFUSED, says)
+    groups = [group for group in _groups(boxes) if refused[group].any()]
+    # The words found raise the share of words: after three rounds nothing changes any more.
+    for _ in range(3):
+        share = (np.count_nonzero(refused | words) + 0.5) / (len(digits) + 1)
+        prior = np.clip(np.log((1 - share) / share), -MOST_PRIOR, MOST_PRIOR)
+        for group in groups:
+            words[group] |= prior + says[group].sum() < 0
+    for line in np.unique(lines[refused]):
+        if np.isin(digits[lines == line], (-1, 1)).all():
+            words |= lines == line
+    return words
+
+
+def _groups(boxes: np.ndarray) -> list[np.ndarray]:
+    """Signs that hang together: side by side with no wide gap between them, whichever line they were put on."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    left, top, right, bottom = boxes.T.astype(float)
+    tall = bottom - top
+    gap = np.maximum(left[:, None], left) - np.minimum(right[:, None], right)
+    overlap = np.minimum(bottom[:, None], bottom) - np.maximum(top[:, None], top)
+    near = (gap <= GAP * np.maximum(tall[:, None], tall)) & (overlap >= BESIDE * np.minimum(tall[:, None], tall))
+    count, group = connected_components(coo_array(near), directed=False)
+    return [np.flatnonzero(group == number) for number in range(count)]
