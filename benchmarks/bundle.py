@@ -2,14 +2,15 @@
 
     npm install $(sed 's|^|@fontsource/|' benchmarks/hands.txt)
     python benchmarks/non_digits.py gate.npz --hands node_modules/@fontsource
-    digitlab train cnn --name digits
+    digitlab train tiny --seeds 5 --name digits
+    digitlab export digits
     digitlab train cnn --data gate.npz --name gate --epochs 8 --batch-size 64 --peak-rate 0.004 --dropout 0.2
         --rotate 8 --scale 0.1 --shear 0.1 --thickness 0.2 --loss categorical_crossentropy --label-smoothing 0.02
     python benchmarks/bundle.py runs/digits runs/gate
 
 Fits the temperature on the validation digits and chooses the thresholds below which something is no digit, or
-doubtful, on validation digits; stores both, with recipe, seed, data
-hash and scores, in the ONNX files and in `digits.json` beside them.
+doubtful, on validation digits; stores both, with recipe, seeds, data hash and scores, in the ONNX files and in
+`digits.json` beside them.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ LARGEST = 1_000_000
 def main() -> None:
     """Calibrate, choose, store."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("digits", type=Path, help="an .onnx file or a finished run")
-    parser.add_argument("gate", type=Path, help="an .onnx file or a finished run")
+    parser.add_argument("digits", type=Path, help="a finished run, or a group that was exported")
+    parser.add_argument("gate", type=Path, help="the same")
     parser.add_argument("--out", type=Path, default=BUNDLED)
     options = parser.parse_args()
     digits, gate = (open_model(_onnx_of(path)) for path in (options.digits, options.gate))
@@ -111,14 +112,16 @@ def some_non_digits(kind: str, number: int, seed: int) -> np.ndarray:
 
 
 def recipe_of(path: Path) -> dict[str, Any]:
-    """What a finished run says about where it comes from."""
-    file = path / "run.json"
-    if not file.is_file():
-        return {"recipe": f"{path.name}, trained elsewhere"}
-    run = json.loads(file.read_text())
+    """What a finished run, or the runs of a group, say about where they come from."""
+    files = sorted(path.parent.glob(f"{path.name}-seed*/run.json")) or [path / "run.json"]
+    if not files[0].is_file():
+        raise SystemExit(f"{path}: no finished run and no group of that name. Train it first")
+    runs = [json.loads(file.read_text()) for file in files]
     # Not the data's path: it is a matter of the machine.
-    data = {name: run["data"][name] for name in ("name", "sha256", "counts")}
-    return {"recipe": run["recipe"], "seed": run["seed"], "data": data, "versions": run["versions"]}
+    data = {name: runs[0]["data"][name] for name in ("name", "sha256", "counts")}
+    seeds = [run["seed"] for run in runs]
+    seed = {"seed": seeds[0]} if len(seeds) == 1 else {"seeds_averaged": seeds}
+    return {"recipe": runs[0]["recipe"], **seed, "data": data, "versions": runs[0]["versions"]}
 
 
 def store(model: OnnxModel, path: Path, metadata: dict[str, str]) -> None:
@@ -132,7 +135,7 @@ def store(model: OnnxModel, path: Path, metadata: dict[str, str]) -> None:
 
 
 def _onnx_of(path: Path) -> Path:
-    return path / "model.onnx" if path.is_dir() else path
+    return path / "model.onnx" if path.is_dir() else path.with_name(f"{path.name}.onnx")
 
 
 def _text(value: Any) -> str:

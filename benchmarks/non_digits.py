@@ -291,11 +291,11 @@ def _drawn_mark(rng: np.random.Generator) -> np.ndarray:
             shape = draw.ellipse if rng.random() < 0.5 else draw.rectangle
             shape((a, c, b + 10, d + 10), fill=255)
     elif kind == 7:  # an arrow, a tick
-        turn = rng.uniform(0, 2 * np.pi)
-        tip = 75 + 50 * np.array([np.cos(turn), np.sin(turn)])
+        heading = rng.uniform(0, 2 * np.pi)
+        tip = 75 + 50 * np.array([np.cos(heading), np.sin(heading)])
         draw.line([tuple(150 - tip), tuple(tip)], fill=255, width=width)
         for side in (-1, 1)[: int(rng.integers(1, 3))]:
-            back = turn + np.pi + side * rng.uniform(0.4, 1.1)
+            back = heading + np.pi + side * rng.uniform(0.4, 1.1)
             draw.line(
                 [tuple(tip), tuple(tip + rng.uniform(20, 45) * np.array([np.cos(back), np.sin(back)]))], 255, width
             )
@@ -304,8 +304,8 @@ def _drawn_mark(rng: np.random.Generator) -> np.ndarray:
         for x in range(20, 130, step):
             draw.line((x, level, x + rng.uniform(0.2, 1.2) * step, level + rng.normal(0, 2)), fill=255, width=width)
         if rng.random() < 0.6:
-            x = rng.uniform(20, 130)
-            draw.line((x, level, x, level + rng.choice([-1, 1]) * rng.uniform(10, 60)), fill=255, width=width)
+            corner = rng.uniform(20, 130)
+            draw.line((corner, level, corner, level + rng.choice([-1, 1]) * rng.uniform(10, 60)), fill=255, width=width)
     else:  # hatching, a spiral
         if rng.random() < 0.5:
             turn = np.linspace(0, rng.uniform(4, 8) * np.pi, 200)
