@@ -19,11 +19,13 @@ import argparse
 import hashlib
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnx.numpy_helper
 
 from digitlab.reading.model import OnnxModel, open_model, tempered
 from digitlab.reading.normalise import normalise
@@ -46,7 +48,14 @@ def main() -> None:
     parser.add_argument("gate", type=Path, help="the same")
     parser.add_argument("--out", type=Path, default=BUNDLED)
     options = parser.parse_args()
-    digits, gate = (open_model(_onnx_of(path)) for path in (options.digits, options.gate))
+    digits = open_model(_onnx_of(options.digits))
+    with tempfile.TemporaryDirectory() as folder:
+        gate = open_model(two_classes(_onnx_of(options.gate), Path(folder) / "gate.onnx"))
+        bundle(digits, gate, options)
+
+
+def bundle(digits: OnnxModel, gate: OnnxModel, options: argparse.Namespace) -> None:
+    """Calibrate both, score, store."""
     images, labels = mnist("validation")
     test_images, test_labels = mnist("test")
     probabilities = digits.probabilities(images)
@@ -84,6 +93,22 @@ def main() -> None:
     print(f"{size:,} bytes in {options.out}")
     if size > LARGEST:
         raise SystemExit(f"{size} bytes, at most {LARGEST} belong into the package. Train a smaller recipe.")
+
+
+def two_classes(source: Path, target: Path) -> Path:
+    """Cut the outputs of classes that the data do not have: a .npz always gives ten, "digit" and "no digit" are two."""
+    proto = onnx.load(str(source))
+    shape = proto.graph.output[0].type.tensor_type.shape
+    classes = shape.dim[-1].dim_value
+    last = {name for node in proto.graph.node[-4:] for name in node.input}
+    for tensor in proto.graph.initializer:
+        if tensor.name in last and tensor.dims and tensor.dims[-1] == classes:
+            values = np.ascontiguousarray(onnx.numpy_helper.to_array(tensor)[..., :2])
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    shape.dim[-1].dim_value = 2
+    onnx.checker.check_model(proto)
+    onnx.save(proto, str(target))
+    return target
 
 
 def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:

@@ -119,8 +119,10 @@ def test_padding_and_moving_do_not_change_the_text(seed: int, pad: tuple[int, in
     page, _ = clean_page(seed)
     here = READER.read(page)
     there = READER.read(np.pad(page, (pad[:2], pad[2:]), constant_values=230))
-    assert there.text == here.text
     for a, b in zip(here.digits, there.digits, strict=True):
+        # A sign at the edge of being refused, or between two digits, may tip over: nothing else may.
+        doubtful = min(READER.likeness(np.stack([a.glyph, b.glyph]))) < READER.gate_doubt or a.confidence < 0.95
+        assert a.character == b.character or doubtful
         assert np.abs(np.array(b.box) - a.box - [pad[2], pad[0]] * 2).max() <= 2
 
 
@@ -184,17 +186,17 @@ def test_a_reader_may_be_told_never_to_refuse() -> None:
 
 
 def signs(*rows: str, pitch: int = 26, height: int = 30) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Boxes, lines, digits of rows of signs, and if they are sure; a blank is a gap, a letter a digit in doubt."""
-    boxes, lines, digits, sure = [], [], [], []
+    """Boxes, lines, digits, doubt: a blank is a gap, a letter a digit in doubt, a capital hardly like one."""
+    boxes, lines, digits, doubt = [], [], [], []
     for line, row in enumerate(rows):
         for column, sign in enumerate(row):
             if sign != " ":
                 left, top = pitch * column, 2 * height * line
                 boxes.append((left, top, left + 20, top + height))
                 lines.append(line)
-                digits.append(-1 if sign == "?" else "abcdefghij".find(sign) if sign.isalpha() else int(sign))
-                sure.append(not sign.isalpha())
-    return np.array(boxes), np.array(lines), np.array(digits), np.array(sure)
+                digits.append(-1 if sign == "?" else "abcdefghij".find(sign.lower()) if sign.isalpha() else int(sign))
+                doubt.append(2 if sign.isupper() else int(sign.isalpha()))
+    return np.array(boxes), np.array(lines), np.array(digits), np.array(doubt)
 
 
 @pytest.mark.parametrize(
@@ -206,6 +208,8 @@ def signs(*rows: str, pitch: int = 26, height: int = 30) -> tuple[np.ndarray, np
         (["1 11 111 ?", "43 52 24 5", "57 64 88 6"], ["x xx xxx x", ".. .. .. .", ".. .. .. ."]),  # I II III T
         (["11111", "11111"], [".....", "....."]),
         (["5301", "9927"], ["....", "...."]),
+        (["53C1", "99D7", "??    20"], ["....", "....", "xx    .."]),  # two odd digits in numbers
+        (["C2 D1 ?3", "???? 5 0 7"], ["xx xx xx", "xxxx . . ."]),  # c2 d1 e3 on a page of words
     ],
 )
 def test_words_are_told_from_numbers_by_their_neighbours(rows: list[str], in_word: list[str]) -> None:
@@ -218,7 +222,7 @@ def test_words_are_told_from_numbers_by_their_neighbours(rows: list[str], in_wor
 
 def test_an_index_goes_with_its_letter_whatever_line_it_was_put_on() -> None:
     boxes = np.array([(0, 0, 20, 40), (24, 24, 34, 42), (120, 4, 140, 36)])
-    found = in_words(boxes, np.array([0, 1, 0]), np.array([-1, 2, 7]), np.full(3, True))
+    found = in_words(boxes, np.array([0, 1, 0]), np.array([-1, 2, 7]), np.zeros(3))
     assert found.tolist() == [True, True, False]
 
 

@@ -242,7 +242,7 @@ class Reader:
             np.array([digit.box for digit in digits]),
             np.array([digit.line for digit in digits]),
             np.array([-1 if digit.rejected else digit.digit for digit in digits]),
-            (probabilities.max(1) >= SURE) & (likeness >= self.gate_doubt),
+            np.where(likeness < self.gate_doubt, 2, probabilities.max(1) < SURE),
         )
         return [
             replace(digit, rejected=True, reason="stands in a word") if word and not digit.rejected else digit

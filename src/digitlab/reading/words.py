@@ -16,34 +16,35 @@ SURE, DOUBTFUL, REFUSED, STROKE = 1.4, -1.0, -2.8, -0.2
 MOST_PRIOR = 2.5
 
 
-def in_words(boxes: np.ndarray, lines: np.ndarray, digits: np.ndarray, sure: np.ndarray) -> np.ndarray:
+def in_words(boxes: np.ndarray, lines: np.ndarray, digits: np.ndarray, doubt: np.ndarray) -> np.ndarray:
     """Weigh every closely written group: is it a number or a word?
 
     Each group is judged by naive Bayes from its signs, with the share of the page that is no number as the prior; one
-    without a refused sign in it is always a number. Lone strokes in a line that holds nothing but strokes and refused
-    signs go with those: a table's head of Roman numerals.
+    in which every sign looks like a digit is always a number. Lone strokes in a line that holds nothing but strokes and
+    refused signs go with those: a table's head of Roman numerals.
 
     Args:
         boxes: (n, 4) left, top, right, bottom of each sign, pixels.
         lines: (n,) the number of each one's line.
         digits: (n,) 0 to 9, or -1 for a refused one.
-        sure: (n,) bool, whether there was no doubt about it.
+        doubt: (n,) 0 for none, 1 where it is not sure which digit, 2 where it hardly looks like one.
 
     Returns:
         (n,) bool, whether it stands in a word.
 
     Example:
         >>> boxes = np.array([(0, 0, 20, 30), (25, 0, 45, 30), (50, 0, 70, 30), (200, 0, 220, 30)])
-        >>> in_words(boxes, np.zeros(4, int), np.array([-1, 0, -1, 7]), np.ones(4, bool))
+        >>> in_words(boxes, np.zeros(4, int), np.array([-1, 0, -1, 7]), np.zeros(4))
         array([ True,  True,  True, False])
     """
     refused = digits < 0
     words = np.zeros(len(digits), bool)
     if not refused.any():
         return words
-    says = np.where(digits == 1, STROKE, np.where(sure, SURE, DOUBTFUL))
+    says = np.where(doubt > 0, DOUBTFUL, SURE)
+    says = np.where((digits == 1) & (doubt < 2), STROKE, says)
     says = np.where(refused, REFUSED, says)
-    groups = [group for group in _groups(boxes) if refused[group].any()]
+    groups = [group for group in _groups(boxes) if (refused | (doubt == 2))[group].any()]
     # The words found raise the share of words: after three rounds nothing changes any more.
     for _ in range(3):
         share = (np.count_nonzero(refused | words) + 0.5) / (len(digits) + 1)
