@@ -2,7 +2,7 @@
 
     npm install $(sed 's|^|@fontsource/|' benchmarks/hands.txt)
     python benchmarks/non_digits.py gate.npz --hands node_modules/@fontsource
-    digitlab train tiny --seeds 5 --name digits
+    digitlab train tiny --seeds 3 --name digits
     digitlab export digits
     digitlab train cnn --data gate.npz --name gate --epochs 8 --batch-size 64 --peak-rate 0.004 --dropout 0.2
         --rotate 8 --scale 0.1 --shear 0.1 --thickness 0.2 --loss categorical_crossentropy --label-smoothing 0.02

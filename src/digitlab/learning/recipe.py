@@ -210,7 +210,7 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             name="tiny",
-            description="five small convolutions, at most 10,000 parameters",
+            description="five small convolutions, augmentation; three of it read for the Reader",
             network="tiny",
             batch_norm=True,
             batch_size=32,
@@ -233,7 +233,7 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             name="cnn",
-            description="three convolutions, augmentation; the bundled reader's network",
+            description="three convolutions, augmentation",
             network="cnn",
             batch_norm=True,
             dropout=0.3,
