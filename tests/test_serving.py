@@ -335,7 +335,7 @@ def test_health_model_and_the_page(server: Server) -> None:
     health = server.ask("GET", "/health").json
     assert health["status"] == "ok" and health["model"] == "digits"
     card = server.ask("GET", "/model").json
-    assert card["labels"] == list("0123456789") and card["recipe"]["name"] == "cnn"
+    assert card["labels"] == list("0123456789") and card["recipe"]["name"] == "tiny"
     assert 0.99 < card["scores"]["test_accuracy"] <= 1 and card["temperature"] == Reader().temperature
     page = server.ask("GET", "/")
     assert page.headers["content-type"].startswith("text/html")
