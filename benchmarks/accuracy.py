@@ -53,7 +53,8 @@ def listen() -> None:
 
 def run(settings: Recipe, data: Dataset) -> dict[str, Any]:
     """One seed, trained or as kept: numbers, and `probabilities` (10,000, 10) of the test images."""
-    name = hashlib.sha256(json.dumps([settings.to_dict(), data.sha256]).encode()).hexdigest()[:12]
+    fields = {key: value for key, value in settings.to_dict().items() if key != "description"}
+    name = hashlib.sha256(json.dumps([fields, data.sha256]).encode()).hexdigest()[:12]
     file = KEPT / f"{settings.name}-seed{settings.seed}-{name}.npz"
     if file.exists():
         with np.load(file) as kept:
