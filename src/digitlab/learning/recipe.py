@@ -210,7 +210,7 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             name="tiny",
-            description="five small convolutions, augmentation; three of it read for the Reader",
+            description="five small convolutions; three seeds of it are the Reader",
             network="tiny",
             batch_norm=True,
             batch_size=32,
@@ -224,7 +224,7 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             name="fast99",
-            description="two convolutions, two epochs, for speed",
+            description="two convolutions, for speed",
             network="fast",
             batch_norm=True,
             batch_size=64,
