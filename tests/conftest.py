@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
+
+# Where the tests are started in the background, Ctrl-C is ignored, and the processes they start would ignore it too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("MPLBACKEND", "agg")

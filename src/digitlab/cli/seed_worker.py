@@ -32,7 +32,10 @@ class Reporting(Quiet):
 
 
 def _say(message: dict[str, Any]) -> None:
-    print(json.dumps(message), flush=True)
+    try:
+        print(json.dumps(message), flush=True)
+    except BrokenPipeError:  # the parent is gone
+        raise KeyboardInterrupt from None
 
 
 def _end_with_parent() -> None:
@@ -50,6 +53,7 @@ def main() -> None:
     task: dict[str, Any] = pickle.load(sys.stdin.buffer)  # noqa: S301  (from our own parent process)
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, task["cores"])  # before JAX makes its threads
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background has it ignored, and so had we
     threading.Thread(target=_end_with_parent, daemon=True).start()
     watcher = Reporting()
     try:

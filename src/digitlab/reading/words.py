@@ -36,6 +36,8 @@ def in_words(boxes: np.ndarray, lines: np.ndarray, digits: np.ndarray, doubt: np
         >>> boxes = np.array([(0, 0, 20, 30), (25, 0, 45, 30), (50, 0, 70, 30), (200, 0, 220, 30)])
         >>> in_words(boxes, np.zeros(4, int), np.array([-1, 0, -1, 7]), np.zeros(4))
         array([ True,  True,  True, False])
+        >>> in_words(boxes, np.zeros(4, int), np.array([1, 7, -1, 7]), np.zeros(4)).any()
+        False
     """
     refused = digits < 0
     words = np.zeros(len(digits), bool)
@@ -50,9 +52,11 @@ def in_words(boxes: np.ndarray, lines: np.ndarray, digits: np.ndarray, doubt: np
         share = (np.count_nonzero(refused | words) + 0.5) / (len(digits) + 1)
         prior = np.clip(np.log((1 - share) / share), -MOST_PRIOR, MOST_PRIOR)
         for group in groups:
-            words[group] |= prior + says[group].sum() < 0
+            # One refused sign among sure digits is a blot or a unit, unless most of the page is words.
+            lone = np.count_nonzero(refused[group]) == 1 and not doubt[group][~refused[group]].any()
+            words[group] |= not (lone and prior >= 0) and prior + says[group].sum() < 0
     for line in np.unique(lines[refused]):
-        if np.isin(digits[lines == line], (-1, 1)).all():
+        if np.count_nonzero(lines == line) > 2 and np.isin(digits[lines == line], (-1, 1)).all():
             words |= lines == line
     return words
 
