@@ -7,6 +7,8 @@ import numpy as np
 # Letters of a word stand closer than this share of the taller one's height, and side by side by this share of the
 # shorter one's: an index beside its letter hangs low.
 GAP, BESIDE = 0.6, 0.3
+# An index is smaller than this share of its letter.
+INDEX = 0.6
 # What one sign says, as the logarithm of how much likelier it is in a number than in a word. A digit read for sure is
 # what nearly every sign of a number is, and one letter in five; a refused one is the other way round, but a blot in a
 # number must not cost it, so it counts for two digits. One read in doubt is rare among digits. A lone stroke says
@@ -36,13 +38,14 @@ def in_words(boxes: np.ndarray, lines: np.ndarray, digits: np.ndarray, doubt: np
         >>> boxes = np.array([(0, 0, 20, 30), (25, 0, 45, 30), (50, 0, 70, 30), (200, 0, 220, 30)])
         >>> in_words(boxes, np.zeros(4, int), np.array([-1, 0, -1, 7]), np.zeros(4))
         array([ True,  True,  True, False])
-        >>> in_words(boxes, np.zeros(4, int), np.array([1, 7, -1, 7]), np.zeros(4)).any()
+        >>> bool(in_words(boxes, np.zeros(4, int), np.array([1, 7, -1, 7]), np.zeros(4)).any())
         False
     """
     refused = digits < 0
     words = np.zeros(len(digits), bool)
     if not refused.any():
         return words
+    tall = boxes[:, 3] - boxes[:, 1]
     says = np.where(doubt > 0, DOUBTFUL, SURE)
     says = np.where((digits == 1) & (doubt < 2), STROKE, says)
     says = np.where(refused, REFUSED, says)
@@ -52,13 +55,20 @@ def in_words(boxes: np.ndarray, lines: np.ndarray, digits: np.ndarray, doubt: np
         share = (np.count_nonzero(refused | words) + 0.5) / (len(digits) + 1)
         prior = np.clip(np.log((1 - share) / share), -MOST_PRIOR, MOST_PRIOR)
         for group in groups:
-            # One refused sign among sure digits is a blot or a unit, unless most of the page is words.
-            lone = np.count_nonzero(refused[group]) == 1 and not doubt[group][~refused[group]].any()
-            words[group] |= not (lone and prior >= 0) and prior + says[group].sum() < 0
+            if prior >= 0 and _one_among_digits(tall[group], refused[group], doubt[group]):
+                continue  # unless most of the page is words
+            words[group] |= prior + says[group].sum() < 0
     for line in np.unique(lines[refused]):
         if np.count_nonzero(lines == line) > 2 and np.isin(digits[lines == line], (-1, 1)).all():
             words |= lines == line
     return words
+
+
+def _one_among_digits(tall: np.ndarray, refused: np.ndarray, doubt: np.ndarray) -> bool:
+    """Whether a group is sure digits of one size with a single blot, cross or unit; a letter's index is smaller."""
+    if np.count_nonzero(refused) != 1 or doubt[~refused].any():
+        return False
+    return bool((tall[~refused] >= INDEX * tall[refused]).all())
 
 
 def _groups(boxes: np.ndarray) -> list[np.ndarray]:
