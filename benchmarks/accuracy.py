@@ -167,7 +167,7 @@ def main() -> None:
                 str(RECIPES[row["recipe"]].epochs),
                 str(row["seeds"]),
                 f"{100 * row['mean']:.2f} ± {100 * row['std']:.2f} %",
-                f"{100 * row['interval'][0]:.2f} to {100 * row['interval'][1]:.2f} %",
+                f"{100 * row['interval'][0]:.2f} to {min(100.0, 100 * row['interval'][1]):.2f} %",
                 f"{100 * row['ensemble']:.2f} %",
                 f"{100 * row['validation']:.2f} %",
                 duration(row["seconds"]),
