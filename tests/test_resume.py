@@ -94,16 +94,16 @@ def whole(data: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return folder / "whole"
 
 
-def test_killed_twice_it_ends_bit_equal(data: Path, whole: Path, cache: Path, tmp_path: Path) -> None:
+def test_killed_three_times_it_ends_bit_equal(data: Path, whole: Path, cache: Path, tmp_path: Path) -> None:
     run = tmp_path / "victim"
     process = start(*OPTIONS, "--data", str(data), "--name", "victim", folder=tmp_path, cache=cache)
-    for epochs in (1, EPOCHS):  # after the first checkpoint, and while it judges or draws
+    for epochs in (1, 5, EPOCHS):  # early, in the middle, and while it judges or draws
         wait_for_epochs(process, run, epochs)
         process.kill()
         process.communicate()
         assert process.returncode == -signal.SIGKILL
         assert Run(run).state == "stopped"
-        process = start("--resume", "victim", "--json", folder=tmp_path, cache=cache, figures=epochs == 1)
+        process = start("--resume", "victim", "--json", folder=tmp_path, cache=cache, figures=epochs == 5)
     out, err = process.communicate(timeout=180)
     assert process.returncode == 0, err
     assert json.loads(out)["epochs"] == EPOCHS

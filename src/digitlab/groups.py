@@ -98,7 +98,7 @@ def train_group(
     """Train a recipe with seeds counting up from its own; each seed is a run of its own.
 
     One after another they share one compiled program and all cores. Side by side (`jobs`) each has its share of the
-    cores: twice as fast on two cores for networks too small to use both, about the same for large ones.
+    cores: four seeds of `mlp` with 20 epochs took 48 s on two cores instead of 55 s.
 
     Args:
         recipe: As for `train`.
