@@ -16,6 +16,7 @@ from digitlab.reading.components import (
     rejoin,
     union,
 )
+from digitlab.reading.margins import Margins, with_even_margins
 from digitlab.reading.normalise import normalise
 from digitlab.reading.order import lines_of
 from digitlab.reading.paper import DARKEST, ink_is_dark, ink_of, levelled, noise_of, paper_of, separating_grey
@@ -88,7 +89,8 @@ def find_glyphs(picture: Picture, *, single: bool = False, judge: Judge | None =
     """
     from scipy import ndimage
 
-    grey = separating_grey(picture.pixels)
+    pixels, margins = with_even_margins(picture.pixels)
+    grey = separating_grey(pixels)
     sheet = sheet_on_table(grey)
     if sheet is not None:
         grey = sheet[2]
@@ -124,19 +126,19 @@ def find_glyphs(picture: Picture, *, single: bool = False, judge: Judge | None =
     images = [normalise(ink_inside(ink, blob)) for blob in blobs]
     if judge is not None and not single:
         blobs, images = split_touching(blobs, images, ink, tall, judge)
-    boxes = np.array([_box(blob, picture) for blob in blobs]).reshape(-1, 4)
+    boxes = np.array([_box(blob, picture, margins) for blob in blobs]).reshape(-1, 4)
     glyphs = [
         Glyph(images[i], tuple(int(edge) for edge in boxes[i]), number)  # type: ignore[arg-type]
         for number, line in enumerate(lines_of(boxes))
         for i in line
     ]
     stages = Stages(
-        grey=np.clip(grey, 0, 255).astype(np.uint8),
-        paper=np.clip(paper, 0, 255).astype(np.uint8),
-        ink=(255 * ink).astype(np.uint8),
-        mask=mask,
-        rulings=rulings,
-        blobs=[(piece.left, piece.top, piece.right, piece.bottom) for piece in pieces],
+        grey=margins.put_back(np.clip(grey, 0, 255).astype(np.uint8)),
+        paper=margins.put_back(np.clip(paper, 0, 255).astype(np.uint8)),
+        ink=margins.put_back((255 * ink).astype(np.uint8)),
+        mask=margins.put_back(mask),
+        rulings=margins.put_back(rulings),
+        blobs=[_placed(piece, margins) for piece in pieces],
         inverted=inverted,
         scale=picture.scale,
     )
@@ -182,12 +184,22 @@ def _all_of(pieces: list[Blob]) -> Blob:
     return whole
 
 
-def _box(blob: Blob, picture: Picture) -> tuple[int, int, int, int]:
-    width, height = picture.size
-    scale = picture.scale
+def _placed(blob: Blob, margins: Margins) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom in working pixels of the whole page."""
     return (
-        max(0, int(np.floor(blob.left * scale))),
-        max(0, int(np.floor(blob.top * scale))),
-        min(width, int(np.ceil(blob.right * scale))),
-        min(height, int(np.ceil(blob.bottom * scale))),
+        blob.left + margins.left,
+        blob.top + margins.top,
+        blob.right + margins.left,
+        blob.bottom + margins.top,
+    )
+
+
+def _box(blob: Blob, picture: Picture, margins: Margins) -> tuple[int, int, int, int]:
+    width, height = picture.size
+    left, top, right, bottom = (edge * picture.scale for edge in _placed(blob, margins))
+    return (
+        max(0, int(np.floor(left))),
+        max(0, int(np.floor(top))),
+        min(width, int(np.ceil(right))),
+        min(height, int(np.ceil(bottom))),
     )
