@@ -1,4 +1,4 @@
-"""The empty margin of a page: brought to one width, so that what stands on the page is read alike wherever it stands."""
+"""The empty margin of a page, brought to one width: what stands on a page reads alike wherever it stands."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 # A margin is this share of the long side of what it surrounds, and this many pixels more: MNIST's own is a fifth.
 SHARE, LEAST = 0.25, 8
-# What fills at least this share of the page in height and width, and hardly shows the colour around it, is framed by it.
+# What fills at least this share of the page in height and width, and hardly shows the colour around it, is framed.
 FRAMED, HARDLY = 0.5, 0.05
 
 
