@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 
@@ -16,6 +17,9 @@ GAIN = 0.25
 # Enclosed paper taller than this, in digit heights, is the inside of an 0, 6, 8 or 9, not where two strokes cross.
 COUNTER = 0.15
 MAX_PARTS = 6
+# A lone stroke's width is at most this share of its length, by standard deviations. Two that touch and lean this many
+# degrees apart are the sides of a V, a W, a zigzag, no 11: people write their 1s alike.
+SLENDER, FOLDED = 0.3, 20
 
 
 def split_touching(
@@ -90,7 +94,21 @@ def _best_parts(
     worst, _, path = best.get(len(cuts) - 1, (0.0, 0.0, []))
     if len(path) < 2 or worst < whole + GAIN:
         return None
-    return [pieces[step] for step in path]
+    parts = [pieces[step] for step in path]
+    slants = [_slant(part.mask) for part, _ in parts]
+    if any(abs(a - b) > FOLDED for a, b in pairwise(slants)):
+        return None
+    return parts
+
+
+def _slant(mask: np.ndarray) -> float:
+    """Degrees that a lone stroke leans from upright; nan for what is more than a stroke."""
+    rows, columns = np.nonzero(mask)
+    (down, both), (_, across) = np.cov(rows, columns)
+    long, short = (down + across) / 2 + np.array([1, -1]) * np.hypot((down - across) / 2, both)
+    if short > SLENDER**2 * long:
+        return float("nan")
+    return float(np.degrees(np.arctan2(2 * both, down - across) / 2))
 
 
 def _cuts(blob: Blob, tall: float) -> list[int]:
