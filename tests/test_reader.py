@@ -179,6 +179,15 @@ def test_most_letters_and_marks_are_refused_and_hardly_a_digit() -> None:
     assert np.mean(READER.likeness(IMAGES) < READER.gate_threshold) <= 0.01
 
 
+def test_the_strokes_of_a_zigzag_are_no_row_of_ones() -> None:
+    made = non_digits("made-up", np.random.default_rng(3))
+    zigzags = [picture for _ in range(150) for name, picture in [next(made)] if name == "zigzag"]
+    assert len(zigzags) > 8
+    texts = [READER.read(picture).text for picture in zigzags]
+    # One in four was refused before strokes that lean apart were kept together.
+    assert np.mean([set(text) <= {"?"} for text in texts]) > 0.8, texts
+
+
 def test_a_reader_may_be_told_never_to_refuse() -> None:
     page = next(non_digits("test", np.random.default_rng(0)))[1]
     assert "?" not in Reader(threads=1, reject=False).read(page).text

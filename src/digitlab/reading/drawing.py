@@ -14,7 +14,7 @@ from digitlab.reading.reader import Reading
 GOOD, DOUBTFUL, REJECTED = (0, 128, 70), (200, 110, 0), (200, 30, 40)
 # Below this confidence a digit is drawn as doubtful.
 SURE = 0.9
-PANEL = 520
+PANEL, RIM = 520, (200, 200, 200)
 
 
 def annotated(source: str | Path | np.ndarray | Image.Image, reading: Reading) -> Image.Image:
@@ -101,6 +101,7 @@ def _stages_of_page(stages: Stages, reading: Reading, number: int) -> Image.Imag
         x, y = 10 + (i % 2) * (PANEL + 10), (i // 2) * (size[1] + 30)
         pen.text((x, y + 6), title, fill="black", font=font)
         sheet.paste(panel.convert("RGB").resize(size), (x, y + 28))
+        pen.rectangle((x - 1, y + 27, x + size[0], y + 28 + size[1]), outline=RIM)  # white paper ends somewhere
     top = 2 * (size[1] + 30) + 6
     pen.text((10, top), "5 glyphs, as the network sees them", fill="black", font=font)
     for i, digit in enumerate(digits):
