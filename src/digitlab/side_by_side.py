@@ -12,7 +12,6 @@ import json
 import os
 import pickle
 import queue
-import signal
 import subprocess
 import sys
 import threading
@@ -81,7 +80,8 @@ def run_at_once(tasks: Sequence[dict[str, Any]], jobs: int, told: Told) -> None:
         stop.set()
         with lock:
             for process in live:
-                process.send_signal(signal.SIGINT)
+                if process.stdin is not None:
+                    process.stdin.close()  # it then interrupts itself; a signal could come before it listens
         for thread in threads:
             thread.join()
         raise
@@ -99,7 +99,7 @@ def _run_one(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-        start_new_session=True,  # Ctrl-C is for this process, which passes it on
+        start_new_session=True,  # Ctrl-C is for this process, which tells it
     )
     with lock:
         live.add(process)
@@ -112,7 +112,7 @@ def _run_one(
     reader.start()
     problem = None
     try:
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(BrokenPipeError, ValueError):  # it ended, or Ctrl-C has closed the pipe
             requests.write(pickle.dumps({**task, "cores": cores}))
             requests.flush()  # and kept open: its end tells the process that this one is gone
         for line in answers:

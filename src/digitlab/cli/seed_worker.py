@@ -8,12 +8,17 @@ import pickle
 import signal
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from digitlab.cli.progress import Quiet
 
 if TYPE_CHECKING:
     from digitlab.learning.state import TrainState
+
+
+# Seconds until an interrupt is repeated: one that comes within a callback of a C library may be swallowed there.
+PATIENCE = 5
 
 
 class Reporting(Quiet):
@@ -39,9 +44,11 @@ def _say(message: dict[str, Any]) -> None:
 
 
 def _end_with_parent() -> None:
-    """Interrupt this process when its parent is gone, which closes the pipe whatever ended it."""
-    if not sys.stdin.buffer.read(1):
+    """Interrupt this process when its parent closes the pipe: on Ctrl-C, and by its end, whatever ended it."""
+    sys.stdin.buffer.read()
+    while True:
         os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(PATIENCE)
 
 
 def main() -> None:
