@@ -1,6 +1,6 @@
 """How long `digitlab serve` takes: to start, for a stroke on the page, for a photo, for a batch, for many at once.
 
-    python benchmarks/serving.py [--browser /usr/bin/chromium]
+    python benchmarks/serving.py [--browser /usr/bin/chromium] [--write]
 
 The server runs as people run it, in a process of its own. With Playwright and a Chromium, strokes are drawn with the
 pointer and timed by the page itself, from the end of a stroke to the answer on the screen, its short wait for a further
@@ -23,11 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import results
 from PIL import Image
 
 from digitlab.data import load
 from digitlab.machine import machine
 
+ROWS: list[list[str]] = []
 FLAGS = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update"
 
 
@@ -36,6 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--browser", type=Path, default=Path("/usr/bin/chromium"))
     parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--write", action="store_true", help="write the figures into RESULTS.md")
     options = parser.parse_args()
     print(", ".join(f"{key} {value}" for key, value in machine().items()))
     begun = time.perf_counter()
@@ -45,7 +48,7 @@ def main() -> None:
     try:
         port = int((server.stdout or io.StringIO()).readline().rpartition(":")[2])
         post(port, "/predict", b'{"images": []}', "application/json")
-        print(f"{'start to the first answer':44} {time.perf_counter() - begun:8.2f} s")
+        show("start to the first answer", f"{time.perf_counter() - begun:.2f} s")
         images = load().test.images
         sheet, photo = written(images[:4]), camera(images[:10])
         post(port, "/read", photo)
@@ -59,13 +62,16 @@ def main() -> None:
         start, count = time.perf_counter(), 60
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda _: post(port, "/read", sheet), range(count)))
-        print(f"{'drawings a second, 8 asking at once':44} {count / (time.perf_counter() - start):8.1f}")
+        show("drawings a second, 8 asking at once", f"{count / (time.perf_counter() - start):.1f}")
         if options.browser.exists():
             times = strokes(f"http://127.0.0.1:{port}/", options.browser, options.repeats)
-            show("stroke on the page to its answer", times)
+            show_times("stroke on the page to its answer", times)
     finally:
         server.terminate()
         server.wait(20)
+    if options.write:
+        table = results.table(["what", "median", "range"], ROWS)
+        results.write_section("serving", "Serving: the page and HTTP", f"{table}\n\n{results.provenance()}")
 
 
 def post(port: int, path: str, body: bytes, kind: str = "image/png") -> Any:
@@ -87,12 +93,18 @@ def measure(name: str, call: Callable[[], Any], repeats: int) -> None:
         start = time.perf_counter()
         call()
         times.append(1000 * (time.perf_counter() - start))
-    show(name, times)
+    show_times(name, times)
 
 
-def show(name: str, times: list[float]) -> None:
+def show_times(name: str, times: list[float]) -> None:
     """Median and range in milliseconds."""
-    print(f"{name:44} {statistics.median(times):8.1f} ms  ({min(times):.1f} to {max(times):.1f})", flush=True)
+    show(name, f"{statistics.median(times):.1f} ms", f"{min(times):.1f} to {max(times):.1f}")
+
+
+def show(name: str, value: str, span: str = "") -> None:
+    """One row, on the screen at once and in RESULTS.md at the end."""
+    ROWS.append([name, value, span])
+    print(f"{name:44} {value:>9}  {span}", flush=True)
 
 
 def written(images: np.ndarray) -> bytes:
