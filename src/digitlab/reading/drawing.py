@@ -48,9 +48,11 @@ def annotated(source: str | Path | np.ndarray | Image.Image, reading: Reading) -
             draw.rectangle(
                 (box[0] - width, box[1] - width, box[2] + width, box[3] + width), outline=colour, width=width
             )
-            size = int(np.clip(0.4 * (box[3] - box[1]), 10, 80))
+            # Above, or below where there is no room, or small enough for the wider of the two.
+            above, below = box[1], sheet.height - box[3]
+            size = int(np.clip(min(0.4 * (box[3] - box[1]), max(above, below) / 1.3), 10, 80))
             label = digit.character if digit.rejected else f"{digit.character} {100 * digit.confidence:.0f}"
-            top = box[1] - 1.2 * size if box[1] > 1.2 * size else box[3] + 0.1 * size
+            top = box[1] - 1.2 * size if above > 1.2 * size else box[3] + 0.1 * size
             draw.text((box[0], top), label, fill=colour, font=ImageFont.load_default(size))
         sheets.append(sheet)
     return _stacked(sheets)
