@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-# A margin is this share of the long side of what it surrounds, and this many pixels more: MNIST's own is a fifth.
-SHARE, LEAST = 0.25, 8
+# A margin is this share of the long side of what it surrounds (MNIST's own is a fifth) and this many pixels more, but at
+# most so many: a page full of writing must not become twice as large.
+SHARE, LEAST, MOST = 0.25, 8, 200
 # What fills at least this share of the page in height and width, and hardly shows the colour around it, is framed.
 FRAMED, HARDLY = 0.5, 0.05
 
@@ -65,7 +66,7 @@ def with_even_margins(pixels: np.ndarray) -> tuple[np.ndarray, Margins]:
     within = pixels[top : len(pixels) - bottom, left : len(across) - right]
     if not (top or bottom or left or right) or not within.size or _framed(pixels, within):
         return pixels, Margins(0, 0, 0, 0)
-    margin = LEAST + int(SHARE * max(within.shape[:2]))
+    margin = min(MOST, LEAST + int(SHARE * max(within.shape[:2])))
     # np.pad repeats what stays of a margin, at least the line next to the writing.
     top, bottom, left, right = (side - margin if side else 0 for side in (top, bottom, left, right))
     cut = pixels[max(0, top) : len(pixels) - max(0, bottom), max(0, left) : len(across) - max(0, right)]
