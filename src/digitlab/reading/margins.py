@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-# A margin is this share of the long side of what it surrounds (MNIST's own is a fifth) and this many pixels more, but at
-# most so many: a page full of writing must not become twice as large.
+# A margin is this share of the long side of what it surrounds (MNIST's own is a fifth) and this many pixels more,
+# at most so many: a page full of writing must not become twice as large.
 SHARE, LEAST, MOST = 0.25, 8, 200
 # What fills at least this share of the page in height and width, and hardly shows the colour around it, is framed.
 FRAMED, HARDLY = 0.5, 0.05
