@@ -14,13 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pages import mnist, non_digits, page_of, single_of
 from PIL import Image
+from scipy.sparse.csgraph import connected_components
 
 from digitlab.errors import ReadingError
 from digitlab.reading.bulk import CSV_FIELDS, ReadOptions, files_of, read_files
 from digitlab.reading.drawing import annotated, stages_picture
 from digitlab.reading.model import tempered
 from digitlab.reading.reader import BUNDLED, Reader
-from digitlab.reading.words import in_words
+from digitlab.reading.words import _groups, in_words
 
 READER = Reader(threads=1)
 IMAGES, LABELS = mnist("test")
@@ -226,6 +227,22 @@ def test_words_are_told_from_numbers_by_their_neighbours(rows: list[str], in_wor
     refused = signs(*rows)[2] < 0
     # A refused sign is refused either way.
     assert (found | refused).tolist() == [a or bool(b) for a, b in zip(wanted, refused, strict=True)]
+
+
+@given(seed=st.integers(0, 1000), number=st.integers(1, 60))
+@settings(deadline=None, max_examples=15)
+def test_groups_are_the_connected_components(seed: int, number: int) -> None:
+    rng = np.random.default_rng(seed)
+    corner = rng.integers(0, 400, (number, 2))
+    boxes = np.concatenate([corner, corner + rng.integers(5, 30, (number, 2))], axis=1)
+    groups = _groups(boxes)
+    near = np.array(
+        [[len(_groups(boxes[[i, j]])) == 1 if i != j else True for j in range(number)] for i in range(number)]
+    )
+    count, of = connected_components(near, directed=False)
+    assert len(groups) == count
+    for group in groups:
+        np.testing.assert_array_equal(group, np.flatnonzero(of == of[group[0]]))
 
 
 def test_an_index_goes_with_its_letter_whatever_line_it_was_put_on() -> None:

@@ -73,13 +73,17 @@ def _one_among_digits(tall: np.ndarray, refused: np.ndarray, doubt: np.ndarray) 
 
 def _groups(boxes: np.ndarray) -> list[np.ndarray]:
     """Signs that hang together: side by side with no wide gap between them, whichever line they were put on."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     left, top, right, bottom = boxes.T.astype(float)
     tall = bottom - top
     gap = np.maximum(left[:, None], left) - np.minimum(right[:, None], right)
     overlap = np.minimum(bottom[:, None], bottom) - np.maximum(top[:, None], top)
     near = (gap <= GAP * np.maximum(tall[:, None], tall)) & (overlap >= BESIDE * np.minimum(tall[:, None], tall))
-    count, group = connected_components(coo_array(near), directed=False)
-    return [np.flatnonzero(group == number) for number in range(count)]
+    # Each takes the lowest number among its neighbours, and that one's own, until nothing changes. SciPy's
+    # connected_components gives the same, but importing it takes 0.2 s of reading a picture's 0.6.
+    group = np.arange(len(boxes))
+    while True:
+        lower = np.where(near, group, len(boxes)).min(axis=1)
+        lower = lower[lower]
+        if np.array_equal(lower, group):
+            return [np.flatnonzero(group == number) for number in np.unique(group)]
+        group = lower
