@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -102,15 +102,7 @@ def visit(browser) -> Iterator[Any]:
     def open_page(path: Path, width: int = 1280, **options: Any) -> Any:
         context = browser.new_context(viewport={"width": width, "height": 900}, **options)
         page = context.new_page()
-        page.on("console", lambda message: troubles.append(f"console: {message.text}"))
-        page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
-        page.on("dialog", lambda dialog: (troubles.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-
-        def asked(request: Any) -> None:
-            if request.url.split("#")[0] != path.as_uri() and not request.url.startswith("data:"):
-                troubles.append(f"request: {request.url[:100]}")
-
-        page.on("request", asked)
+        watch(page, troubles, lambda url: url.split("#")[0] == path.as_uri() or url.startswith("data:"))
         page.goto(path.as_uri())
         opened.append(context)
         return page
@@ -119,6 +111,20 @@ def visit(browser) -> Iterator[Any]:
     for context in opened:
         context.close()
     assert not troubles
+
+
+def watch(page: Any, troubles: list[str], allowed: Callable[[str], bool], *, console: bool = True) -> None:
+    """Note whatever a page complains of, and whatever it asks for that it may not."""
+    if console:
+        page.on("console", lambda message: troubles.append(f"console: {message.text}"))
+    page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
+    page.on("dialog", lambda dialog: (troubles.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+
+    def asked(request: Any) -> None:
+        if not allowed(request.url):
+            troubles.append(f"request: {request.url[:100]}")
+
+    page.on("request", asked)
 
 
 def indices(page: Any, where: str) -> list[int]:

@@ -13,7 +13,7 @@ import pytest
 from judged_material import make_content
 from PIL import Image
 from serving_client import Server, page_with, png, running
-from test_report_browser import CONTRAST, browser, pytestmark
+from test_report_browser import CONTRAST, browser, pytestmark, watch
 
 from digitlab.data import Dataset
 from digitlab.judging.report import render
@@ -47,15 +47,8 @@ def visit(browser: Any, server: Server) -> Iterator[Any]:
     def open_page(width: int = 1280, *, quiet: bool = True, **options: Any) -> Any:
         context = browser.new_context(viewport={"width": width, "height": 900}, **options)
         page = context.new_page()
-        if quiet:
-            page.on("console", lambda message: troubles.append(f"console: {message.text}"))
-        page.on("pageerror", lambda error: troubles.append(f"error: {error}"))
-
-        def asked(request: Any) -> None:
-            if not request.url.startswith((server.url, "data:", f"blob:{server.url}")):
-                troubles.append(f"request: {request.url[:100]}")
-
-        page.on("request", asked)
+        allowed = (server.url, "data:", f"blob:{server.url}")
+        watch(page, troubles, lambda url: url.startswith(allowed), console=quiet)
         page.goto(server.url)
         opened.append(context)
         return page
