@@ -179,7 +179,8 @@ def main() -> None:
     print("\n" + body)
     if options.write:
         ROWS.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
-        results.write_section("accuracy", "Accuracy of the recipes", f"{body}\n\n{results.provenance()}")
+        each = "Each row by `python benchmarks/accuracy.py RECIPE --seeds SEEDS --write`, the last of them:"
+        results.write_section("accuracy", "Accuracy of the recipes", f"{body}\n\n{each} {results.provenance()}")
         results.write_readme("recipes", readme_table(rows))
 
 
