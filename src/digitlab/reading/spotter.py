@@ -1,0 +1,135 @@
+"""Which sign stands where: a convolutional network over the whole page's ink, at the size at which it knows digits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+# The classes of the network, in its order; the last, "?", is every sign that is none of them.
+CHARACTERS = "0123456789/-.,:+=?"
+# The height of a digit that it learnt from, pixels, and the cell of its answer.
+TALL, STRIDE = 28.0, 4
+# Below this no middle of a sign is looked at.
+LEAST_SCORE = 0.25
+# Most pixels in one go; larger pages are cut into strips.
+STRIP = 900_000
+
+
+@dataclass(frozen=True)
+class Spots:
+    """What the network found on a page, n signs.
+
+    Attributes:
+        boxes: (n, 4) float32 of left, top, right, bottom, in pixels of the ink.
+        scores: (n,) float32, how sure it is that a sign's middle is there, 0..1.
+        probabilities: (n, 18) float32 over `CHARACTERS`; rows sum to 1.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    probabilities: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def take(self, rows: np.ndarray) -> Spots:
+        """Those of these rows, in this order."""
+        return Spots(self.boxes[rows], self.scores[rows], self.probabilities[rows])
+
+
+def spots_of(session: Any, ink: np.ndarray, tall: float) -> Spots:
+    """Find the signs of a page whose digits are about so tall.
+
+    Args:
+        session: ONNX Runtime's session of the spotter.
+        ink: (h, w) float32, 0..1, 1 at the writing's usual darkness.
+        tall: the height of a digit, pixels.
+
+    Returns:
+        The signs, overlapping ones dropped, in no particular order.
+    """
+    factor = TALL / tall
+    height, width = max(16, round(ink.shape[0] * factor)), max(16, round(ink.shape[1] * factor))
+    small = _resized(ink, (height, width))
+    rows = max(160, STRIP // max(width, 1) // 16 * 16)
+    overlap = 64
+    parts = []
+    for top in range(0, max(1, height - overlap), rows - overlap):
+        strip = small[top : top + rows]
+        if strip.max(initial=0) < 0.1:
+            continue
+        found = _decoded(_run(session, strip))
+        middle = (found.boxes[:, 1] + found.boxes[:, 3]) / 2
+        # Of two strips that see the same place, the one that sees more around it answers.
+        low = 0 if top == 0 else overlap / 2
+        high = rows if top + rows >= height else rows - overlap / 2
+        found = found.take(np.flatnonzero((middle >= low) & (middle < high)))
+        parts.append(Spots(found.boxes + np.float32([0, top, 0, top]), found.scores, found.probabilities))
+    if not parts:
+        return _none()
+    spots = Spots(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("boxes", "scores", "probabilities")))
+    spots = spots.take(_apart(spots))
+    scale = np.float32([ink.shape[1] / width, ink.shape[0] / height] * 2)
+    return Spots(spots.boxes * scale, spots.scores, spots.probabilities)
+
+
+def _none() -> Spots:
+    return Spots(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, len(CHARACTERS)), np.float32))
+
+
+def _resized(ink: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    from PIL import Image
+
+    if ink.shape == shape:
+        return ink
+    image = Image.fromarray(np.ascontiguousarray(ink, np.float32))
+    # A reducing filter that averages, so that a hairline gets paler and does not vanish.
+    return np.asarray(image.resize((shape[1], shape[0]), Image.Resampling.BILINEAR), dtype=np.float32)
+
+
+def _run(session: Any, ink: np.ndarray) -> np.ndarray:
+    """(23, rows, columns) of the network's raw answer."""
+    height, width = ink.shape
+    padded = np.pad(ink, ((16, 16 + -height % 16), (16, 16 + -width % 16)))
+    out = session.run(None, {"ink": padded[None, None].astype(np.float32)})[0][0]
+    edge = 16 // STRIDE
+    return np.asarray(out[:, edge : edge + -(-height // STRIDE), edge : edge + -(-width // STRIDE)])
+
+
+def _decoded(out: np.ndarray) -> Spots:
+    from scipy import ndimage
+
+    heat = 1 / (1 + np.exp(-out[0]))
+    peaks = (heat >= ndimage.maximum_filter(heat, 3, mode="constant")) & (heat > LEAST_SCORE)
+    rows, columns = np.nonzero(peaks)
+    if len(rows) == 0:
+        return _none()
+    number = len(CHARACTERS)
+    logits = out[1 : 1 + number, rows, columns].T
+    probabilities = np.exp(logits - logits.max(1, keepdims=True))
+    probabilities /= probabilities.sum(1, keepdims=True)
+    dx, dy, width, height = out[1 + number :, rows, columns]
+    x, y = (columns + 0.5 + dx) * STRIDE, (rows + 0.5 + dy) * STRIDE
+    half_width, half_height = np.exp(width) * TALL / 2, np.exp(height) * TALL / 2
+    boxes = np.stack([x - half_width, y - half_height, x + half_width, y + half_height], 1)
+    return Spots(boxes.astype(np.float32), heat[rows, columns].astype(np.float32), probabilities.astype(np.float32))
+
+
+def _apart(spots: Spots) -> np.ndarray:
+    """The rows that stay where boxes lie over each other: the surest of them."""
+    keep: list[int] = []
+    boxes = spots.boxes
+    area = np.maximum(boxes[:, 2] - boxes[:, 0], 0.1) * np.maximum(boxes[:, 3] - boxes[:, 1], 0.1)
+    for row in np.argsort(-spots.scores, kind="stable"):
+        if keep:
+            others = np.array(keep)
+            across = np.minimum(boxes[row, 2], boxes[others, 2]) - np.maximum(boxes[row, 0], boxes[others, 0])
+            down = np.minimum(boxes[row, 3], boxes[others, 3]) - np.maximum(boxes[row, 1], boxes[others, 1])
+            common = np.maximum(across, 0) * np.maximum(down, 0)
+            union = area[row] + area[others] - common
+            if ((common > 0.45 * union) | (common > 0.75 * np.minimum(area[row], area[others]))).any():
+                continue
+        keep.append(int(row))
+    return np.array(keep, dtype=int)
