@@ -83,8 +83,8 @@ class Spotter(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.half = nn.Sequential(down(1, 24, 5), Block(24))
-        self.quarter = nn.Sequential(down(24, 48), Block(48), Block(48))
+        self.first = down(1, 16, 5)
+        self.quarter = nn.Sequential(down(16, 48), Block(48), Block(48))
         self.eighth = nn.Sequential(down(48, 80), Block(80), Block(80))
         self.sixteenth = nn.Sequential(down(80, 96), Block(96))
         self.up16 = nn.Conv2d(96, 80, 1)
@@ -96,7 +96,7 @@ class Spotter(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """See the class."""
-        a = self.quarter(self.half(x))
+        a = self.quarter(self.first(x))
         b = self.eighth(a)
         c = self.sixteenth(b)
         b = self.mix8(F.relu(b + F.interpolate(self.up16(c), scale_factor=2.0)))
@@ -150,7 +150,7 @@ def loss_of(out: torch.Tensor, signs: torch.Tensor) -> tuple[torch.Tensor, list[
     total = weight[chosen].sum().clamp(min=1)
     kind = (kind * weight[chosen]).sum() / total
     place = ((out[:, 1 + NUMBER :] - box).abs().sum(1) * weight).sum() / total
-    return middle + kind + 0.5 * place, [float(middle), float(kind), float(place)]
+    return middle + kind + 0.5 * place, [part.item() for part in (middle, kind, place)]
 
 
 def load(folder: Path, part: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -308,6 +308,7 @@ def export(state: Path, out: Path) -> None:
 def main() -> None:
     """See the head of the file."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--threads", type=int, default=2)
     verbs = parser.add_subparsers(dest="verb", required=True)
     verb = verbs.add_parser("draw")
     verb.add_argument("part", choices=["train", "validation", "test"])
@@ -328,7 +329,7 @@ def main() -> None:
     verb.add_argument("out", type=Path)
     options = parser.parse_args()
     sys.path.insert(0, str(Path(__file__).resolve().parent))
-    torch.set_num_threads(2)
+    torch.set_num_threads(options.threads)
     if options.verb == "draw":
         draw(options.part, options.number, options.out, options.fonts, options.seed)
     elif options.verb == "train":
