@@ -15,7 +15,7 @@ from digitlab.reading.model import open_model, tempered
 from digitlab.reading.normalise import views_of
 from digitlab.reading.picture import open_pages
 from digitlab.reading.results import ReadDigit, Reading
-from digitlab.reading.words import in_words
+from digitlab.reading.word_filter import in_words
 
 if TYPE_CHECKING:
     from PIL import Image
