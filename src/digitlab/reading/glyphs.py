@@ -1,47 +1,51 @@
-"""From a picture to its digits: one 28 x 28 picture each, in reading order, with every stage kept for people to see."""
+"""From a picture to its signs: a 28 x 28 image each, in reading order, with every stage kept for people to see."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from digitlab.reading.components import (
-    FAINT,
-    Blob,
-    blobs_of,
-    drop_what_is_no_writing,
-    page_contrast,
-    rejoin,
-    union,
-)
+from digitlab.reading.components import FAINT, Blob, blobs_of, drop_what_is_no_writing, union
+from digitlab.reading.cutting import cut_out
+from digitlab.reading.ink import PageInk, page_ink
 from digitlab.reading.margins import Margins, with_even_margins
 from digitlab.reading.normalise import ink_inside, normalise
 from digitlab.reading.order import lines_of
-from digitlab.reading.paper import DARKEST, ink_is_dark, ink_of, levelled, noise_of, paper_of, separating_grey
 from digitlab.reading.picture import Picture
 from digitlab.reading.rulings import remove_rulings
-from digitlab.reading.sheet import sheet_on_table
-from digitlab.reading.split import split_touching
+from digitlab.reading.spotter import CHARACTERS, Spots, nothing, spots_of
 
-# (n, 28, 28) uint8 -> (n,) how digit-like, 0..1: what decides between one wide digit and two that touch.
-Judge = Callable[[np.ndarray], np.ndarray]
+# The pieces tell how tall a digit is; where the digits found say otherwise, the spotter looks again at their size.
+AGREES = (0.72, 1.4)
+LOOKS = 3
+# Below this score a sign is not there.
+LEAST_SCORE = 0.4
+# A separator stands beside a digit, this many digit heights off at most; elsewhere it is a speck, a scratch, a crease.
+BESIDE = 1.2
+# A digit this much lower than the page's is a remain of something.
+LOWEST = 0.4
 
 
 @dataclass(frozen=True)
 class Glyph:
-    """One digit cut out of a picture.
+    """One sign cut out of a picture.
 
     Attributes:
         image: (28, 28) uint8, MNIST's geometry.
         box: left, top, right, bottom in the picture's own pixels, after EXIF rotation.
         line: number of its line on the page, from 0.
+        probabilities: (18,) float32 over `spotter.CHARACTERS`, as the spotter sees the sign among its neighbours; None
+            where it was not asked.
+        score: how sure the spotter is that a sign stands there, 0..1.
     """
 
     image: np.ndarray
     box: tuple[int, int, int, int]
     line: int
+    probabilities: np.ndarray | None = None
+    score: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Stages:
         ink: (h, w) uint8, how dark the ink is, 255 black.
         mask: (h, w) bool, what passed the first threshold, rulings out.
         rulings: (h, w) bool, ruled lines that were taken out.
-        blobs: boxes (left, top, right, bottom) of the pieces before joining and splitting.
+        blobs: boxes (left, top, right, bottom) of what the spotter saw as signs, also those that were left out.
         inverted: the ink was lighter than the paper.
         scale: original pixels per working pixel.
     """
@@ -69,80 +73,132 @@ class Stages:
     scale: float = 1.0
 
 
-def find_glyphs(picture: Picture, *, single: bool = False, judge: Judge | None = None) -> tuple[list[Glyph], Stages]:
-    """Find the digits of a page and bring each into MNIST's geometry.
+def find_glyphs(picture: Picture, *, spotter: Any, single: bool = False) -> tuple[list[Glyph], Stages]:
+    """Find the signs of a page and bring each into MNIST's geometry.
 
     Args:
         picture: the page.
-        single: the whole picture is one digit: every piece of it is joined, nothing is split.
-        judge: says how digit-like pictures are; without it, touching digits stay together.
+        spotter: ONNX Runtime's session of the spotter.
+        single: the whole picture is one digit: every piece of it is joined, and the spotter is not asked.
 
     Returns:
         The glyphs in reading order (none on an empty page), and the stages.
-
-    Example:
-        >>> page = np.full((200, 300), 255, np.uint8)
-        >>> page[50:120, 100:110] = 0; page[50:120, 200:210] = 0
-        >>> glyphs, stages = find_glyphs(Picture(page, (300, 200), 1.0))
-        >>> [glyph.box for glyph in glyphs]
-        [(100, 50, 110, 120), (200, 50, 210, 120)]
     """
-    from scipy import ndimage
-
+    # 1 the pixels, their empty margins brought to one width
     pixels, margins = with_even_margins(picture.pixels)
-    grey = separating_grey(pixels)
-    sheet = sheet_on_table(grey)
-    if sheet is not None:
-        grey = sheet[2]
-    inverted = sheet is None and not ink_is_dark(grey)
-    if inverted:
-        grey = 255 - grey
-    paper = paper_of(grey)
-    ink = levelled(ink_of(grey, paper))
-    if sheet is not None:
-        ink *= sheet[0]
-    # Not of the ink, which stops at 0 and so hides half of the grain.
-    noise = noise_of(grey / np.maximum(paper, DARKEST))
-    if noise > 0.02:
-        # Grain breaks strokes and feeds specks; half a pixel to a pixel of blur thins it out and costs no corner. What
-        # is left of it is known: a Gaussian of width s leaves 1 / (2 s sqrt(pi)) of it, a narrow one a little less.
-        ink = ndimage.gaussian_filter(ink, 0.6 if noise < 0.03 else 1.0)
-        noise *= 0.45 if noise < 0.03 else 0.28
-    contrast = page_contrast(ink, noise)
-    mask = ink > max(FAINT * contrast, 3.5 * noise, 0.02) if contrast else np.zeros(ink.shape, bool)
-    rulings = np.zeros_like(mask)
-    if contrast and not single:
-        mask, rulings = remove_rulings(mask, ink > 0.45 * contrast, ink)
-    pieces = blobs_of(ink, mask, contrast) if contrast else []
-    if sheet is not None:
-        # What lies in the sheet's rim for the most part is its edge.
-        pieces = [piece for piece in pieces if sheet[1][piece.window][piece.mask].mean() > 0.4]
-    pieces, tall = drop_what_is_no_writing(pieces, ink.shape)
+    # 2 and 3 the paper, and the ink without it
+    page = page_ink(pixels)
+    # 4 the mask, ruled lines taken out
+    mask, rulings, pieces, tall = _pieces(page, single)
+    # 5 the signs: where the spotter sees them, and whose ink is whose
+    seen = nothing()
+    blobs: list[Blob] = []
     if single:
         blobs = [_all_of(pieces)] if pieces else []
+        spots = seen
     else:
-        blobs = rejoin(pieces, tall)
-        blobs = [blob for blob in blobs if blob.height >= 0.36 * tall]
-    images = [normalise(ink_inside(ink, blob)) for blob in blobs]
-    if judge is not None and not single:
-        blobs, images = split_touching(blobs, images, ink, tall, judge)
+        seen = _spotted(page, tall, spotter)
+        spots = _believed(seen)
+        blobs = cut_out(mask, page.ink, spots.boxes) if len(spots) else []
+    # 6 each in MNIST's geometry, in reading order
+    images = [normalise(ink_inside(page.ink, blob)) for blob in blobs]
     boxes = np.array([_box(blob, picture, margins) for blob in blobs]).reshape(-1, 4)
     glyphs = [
-        Glyph(images[i], tuple(int(edge) for edge in boxes[i]), number)  # type: ignore[arg-type]
-        for number, line in enumerate(lines_of(boxes))
+        Glyph(
+            images[i],
+            tuple(int(edge) for edge in boxes[i]),  # type: ignore[arg-type]
+            number,
+            spots.probabilities[i] if len(spots) else None,
+            float(spots.scores[i]) if len(spots) else 1.0,
+        )
+        for number, line in enumerate(lines_of(_on_lines(boxes, spots)))
         for i in line
     ]
     stages = Stages(
-        grey=margins.put_back(np.clip(grey, 0, 255).astype(np.uint8)),
-        paper=margins.put_back(np.clip(paper, 0, 255).astype(np.uint8)),
-        ink=margins.put_back((255 * ink).astype(np.uint8)),
+        grey=margins.put_back(np.clip(page.grey, 0, 255).astype(np.uint8)),
+        paper=margins.put_back(np.clip(page.paper, 0, 255).astype(np.uint8)),
+        ink=margins.put_back((255 * page.ink).astype(np.uint8)),
         mask=margins.put_back(mask),
         rulings=margins.put_back(rulings),
-        blobs=[_placed(piece, margins) for piece in pieces],
-        inverted=inverted,
+        blobs=[_placed(piece, margins) for piece in pieces]
+        if single
+        else [_moved(box, margins) for box in np.rint(seen.boxes).astype(int).tolist()],
+        inverted=page.inverted,
         scale=picture.scale,
     )
     return glyphs, stages
+
+
+def _pieces(page: PageInk, single: bool) -> tuple[np.ndarray, np.ndarray, list[Blob], float]:
+    """The mask, the rulings taken out of it, its pieces of writing, and how tall a digit seems to be."""
+    mask = np.zeros(page.ink.shape, bool)
+    rulings = np.zeros_like(mask)
+    if not page.contrast:
+        return mask, rulings, [], 0.0
+    mask = page.ink > max(FAINT * page.contrast, 3.5 * page.noise, 0.02)
+    if not single:
+        mask, rulings = remove_rulings(mask, page.ink > 0.45 * page.contrast, page.ink)
+    pieces = blobs_of(page.ink, mask, page.contrast)
+    if page.inner is not None:
+        # What lies in the sheet's rim for the most part is its edge.
+        pieces = [piece for piece in pieces if page.inner[piece.window][piece.mask].mean() > 0.4]
+    pieces, tall = drop_what_is_no_writing(pieces, page.ink.shape)
+    return mask, rulings, pieces, tall
+
+
+def _spotted(page: PageInk, tall: float, spotter: Any) -> Spots:
+    """What the spotter sees at the size that suits the page's digits."""
+    if not page.contrast or not tall:
+        return nothing()
+    best, most = nothing(), 0.0
+    for _ in range(LOOKS):
+        spots = spots_of(spotter, page.ink, tall)
+        digits = spots.digit
+        strength = float((spots.scores * spots.probabilities[:, :10].sum(1)).sum())
+        if strength > most:
+            best, most = spots, strength
+        if not digits.any():
+            break
+        found = float(np.median(spots.boxes[digits, 3] - spots.boxes[digits, 1]))
+        if AGREES[0] < found / tall < AGREES[1]:
+            break
+        tall = found
+    return best
+
+
+def _believed(spots: Spots) -> Spots:
+    """Leave out what is too faint a guess, digits far too low, and separators that stand by no digit."""
+    spots = spots.take(np.flatnonzero(spots.scores >= LEAST_SCORE))
+    digits = spots.digit
+    high = spots.boxes[:, 3] - spots.boxes[:, 1]
+    if not digits.any():
+        return spots.take(np.flatnonzero(~spots.separator))
+    tall = float(np.median(high[digits]))
+    keep = ~digits | (high > LOWEST * tall)
+    for i in np.flatnonzero(spots.separator):
+        left, top, right, bottom = spots.boxes[i]
+        others = spots.boxes[digits & keep]
+        across = np.maximum(others[:, 0] - right, left - others[:, 2])
+        level = (np.minimum(others[:, 3] + 0.3 * tall, bottom) - np.maximum(others[:, 1], top)) > 0
+        keep[i] = bool((level & (across < BESIDE * tall)).any())
+    return spots.take(np.flatnonzero(keep))
+
+
+def _on_lines(boxes: np.ndarray, spots: Spots) -> np.ndarray:
+    """Boxes as tall as a digit, for separators too: a point lies on the line, a dash in its middle."""
+    boxes = boxes.astype(float)
+    if not len(spots) or not spots.digit.any():
+        return boxes
+    tall = float(np.median((boxes[:, 3] - boxes[:, 1])[spots.digit]))
+    for i in np.flatnonzero(spots.separator):
+        character = CHARACTERS[int(spots.probabilities[i].argmax())]
+        middle = (boxes[i, 1] + boxes[i, 3]) / 2
+        if character == ".":
+            middle = boxes[i, 3] - tall / 2
+        elif character == ",":
+            middle = boxes[i, 1] - 0.4 * tall
+        boxes[i, 1], boxes[i, 3] = middle - tall / 2, middle + tall / 2
+    return boxes
 
 
 def _all_of(pieces: list[Blob]) -> Blob:
@@ -152,14 +208,14 @@ def _all_of(pieces: list[Blob]) -> Blob:
     return whole
 
 
+def _moved(box: list[int], margins: Margins) -> tuple[int, int, int, int]:
+    """A box of the page with even margins, in working pixels of the whole page."""
+    left, top, right, bottom = box
+    return left + margins.left, top + margins.top, right + margins.left, bottom + margins.top
+
+
 def _placed(blob: Blob, margins: Margins) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom in working pixels of the whole page."""
-    return (
-        blob.left + margins.left,
-        blob.top + margins.top,
-        blob.right + margins.left,
-        blob.bottom + margins.top,
-    )
+    return _moved([blob.left, blob.top, blob.right, blob.bottom], margins)
 
 
 def _box(blob: Blob, picture: Picture, margins: Margins) -> tuple[int, int, int, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -15,7 +14,7 @@ from digitlab.reading.model import open_model, tempered
 from digitlab.reading.normalise import views_of
 from digitlab.reading.picture import open_pages
 from digitlab.reading.results import ReadDigit, Reading
-from digitlab.reading.word_filter import in_words
+from digitlab.reading.spotter import CHARACTERS, open_spotter
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,6 +26,8 @@ UNSURE = 0.95
 SURE = 0.9
 # Where a model's file does not say: refuse what the network itself gives less than this.
 LEAST_CONFIDENCE = 0.4
+# Exponents of the two networks that name a digit.
+SPOTTER, IMAGE = 0.7, 0.5
 
 
 class Reader:
@@ -55,6 +56,7 @@ class Reader:
             raise ReadingError(f"{self.model.path}: tells {classes} classes apart, expected the ten digits.")
         self.temperature = self.model.number("temperature", 1.0)
         self.least_confidence = self.model.number("least_confidence", LEAST_CONFIDENCE)
+        self.spotter = open_spotter(BUNDLED / "spotter.onnx", threads=threads)
         self.gate = open_model(BUNDLED / "gate.onnx", threads=threads)
         self.gate_threshold = self.gate.number("threshold", 0.5)
         # Above the threshold, but where few digits of a number lie.
@@ -118,7 +120,7 @@ class Reader:
         digits: list[ReadDigit] = []
         stages: list[Stages] = []
         for number, picture in enumerate(open_pages(source)):
-            glyphs, seen = find_glyphs(picture, single=single, judge=self._judge)
+            glyphs, seen = find_glyphs(picture, spotter=self.spotter, single=single)
             first_line = digits[-1].line + 1 if digits else 0
             digits += self._named(glyphs, first_line, number)
             stages.append(seen)
@@ -126,40 +128,40 @@ class Reader:
         name = str(named) if isinstance(named, str | Path) else ""
         return Reading(tuple(digits), time.perf_counter() - start, tuple(stages), name)
 
-    def _judge(self, images: np.ndarray) -> np.ndarray:
-        """How good a digit each picture is: recognised for sure, and like a digit at all."""
-        return np.asarray(self.predict(images).max(1) * self.likeness(images))
-
     def _named(self, glyphs: list[Glyph], first_line: int, page: int) -> list[ReadDigit]:
         if not glyphs:
             return []
         images = np.stack([glyph.image for glyph in glyphs])
-        probabilities, likeness = self._looked_at_twice(images), self.likeness(images)
-        digits = [
-            ReadDigit(
-                digit=int(row.argmax()),
-                confidence=float(row.max()),
-                box=glyph.box,
-                rejected=bool(reason := self._reason(glyph.image, float(row.max()), float(like))),
-                reason=reason,
-                glyph=glyph.image,
-                line=first_line + glyph.line,
-                page=page,
-            )
-            for glyph, row, like in zip(glyphs, probabilities, likeness, strict=True)
-        ]
-        if not self.reject:
-            return digits
-        words = in_words(
-            np.array([digit.box for digit in digits]),
-            np.array([digit.line for digit in digits]),
-            np.array([-1 if digit.rejected or digit.digit is None else digit.digit for digit in digits]),
-            np.where(likeness < self.gate_doubt, 2, probabilities.max(1) < SURE),
+        seen = self._looked_at_twice(images)
+        signs = np.stack(
+            [
+                np.eye(len(CHARACTERS), dtype=np.float32)[:10].T @ row if glyph.probabilities is None else glyph.probabilities
+                for glyph, row in zip(glyphs, seen, strict=True)
+            ]
         )
+        probabilities = together(signs, seen)
         return [
-            replace(digit, rejected=True, reason="stands in a word") if word and not digit.rejected else digit
-            for digit, word in zip(digits, words, strict=True)
+            self._named_one(glyph, row, first_line, page) for glyph, row in zip(glyphs, probabilities, strict=True)
         ]
+
+    def _named_one(self, glyph: Glyph, row: np.ndarray, first_line: int, page: int) -> ReadDigit:
+        """Name one sign; `row` is (18,) over CHARACTERS."""
+        best = int(row[:-1].argmax())
+        if not self.reject and best >= 10 and row[:10].sum() > 0.5 * row[best]:
+            best = int(row[:10].argmax())
+        confidence = float(row[best])
+        reason = self._reason(glyph.image, confidence, 1 - float(row[-1])) if best < 10 or row[-1] > confidence else ""
+        return ReadDigit(
+            digit=best if best < 10 else None if not reason else int(row[:10].argmax()),
+            confidence=confidence,
+            box=glyph.box,
+            rejected=bool(reason),
+            reason=reason,
+            glyph=glyph.image,
+            line=first_line + glyph.line,
+            page=page,
+            separator="" if best < 10 or reason else CHARACTERS[best],
+        )
 
     def _looked_at_twice(self, images: np.ndarray) -> np.ndarray:
         """As `predict`, but what is unsure is also seen slanted and turned a little, and the mean counts.
@@ -181,7 +183,7 @@ class Reader:
             return ""
         if not image.any():
             return "blank"
-        if likeness < self.gate_threshold:
+        if likeness < 0.5:
             return f"looks like no digit ({likeness:.2f} of 1)"
         if confidence < self.least_confidence:
             return f"too uncertain which digit ({confidence:.2f} of 1)"
@@ -207,3 +209,21 @@ def _checked(images: np.ndarray) -> np.ndarray:
             "For a photo use read()."
         )
     return images
+
+
+def together(signs: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Join what the spotter says of a sign among its neighbours with what the digits' network says of its image.
+
+    The spotter decides whether it is a digit at all; which one, both, as a weighted geometric mean.
+
+    Args:
+        signs: (n, 18), over `CHARACTERS`.
+        seen: (n, 10).
+
+    Returns:
+        (n, 18), rows sum to 1.
+    """
+    digit = signs[:, :10].sum(1, keepdims=True)
+    which = np.maximum(signs[:, :10] / np.maximum(digit, 1e-9), 1e-6) ** SPOTTER * np.maximum(seen, 1e-6) ** IMAGE
+    which /= which.sum(1, keepdims=True)
+    return np.concatenate([which * digit, signs[:, 10:]], 1)

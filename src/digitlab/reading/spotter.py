@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from digitlab.reading.components import page_contrast
 
 # The classes of the network, in its order; the last, "?", is every sign that is none of them.
 CHARACTERS = "0123456789/-.,:+=?"
@@ -34,6 +38,17 @@ class Spots:
     def __len__(self) -> int:
         return len(self.scores)
 
+    @property
+    def digit(self) -> np.ndarray:
+        """(n,) bool, which are most likely digits."""
+        return np.asarray(self.probabilities.argmax(1) < 10) if len(self) else np.zeros(0, bool)
+
+    @property
+    def separator(self) -> np.ndarray:
+        """(n,) bool, which are most likely separators."""
+        names = self.probabilities.argmax(1) if len(self) else np.zeros(0, int)
+        return np.asarray((names >= 10) & (names < len(CHARACTERS) - 1))
+
     def take(self, rows: np.ndarray) -> Spots:
         """Those of these rows, in this order."""
         return Spots(self.boxes[rows], self.scores[rows], self.probabilities[rows])
@@ -44,7 +59,7 @@ def spots_of(session: Any, ink: np.ndarray, tall: float) -> Spots:
 
     Args:
         session: ONNX Runtime's session of the spotter.
-        ink: (h, w) float32, 0..1, 1 at the writing's usual darkness.
+        ink: (h, w) float32, 0 paper to 1 black.
         tall: the height of a digit, pixels.
 
     Returns:
@@ -53,6 +68,8 @@ def spots_of(session: Any, ink: np.ndarray, tall: float) -> Spots:
     factor = TALL / tall
     height, width = max(16, round(ink.shape[0] * factor)), max(16, round(ink.shape[1] * factor))
     small = _resized(ink, (height, width))
+    # As in training, 1 is the usual darkness at this size: shrunk, a hairline is paler than it was.
+    small = np.clip(small / (page_contrast(small, 0.0) or 1.0), 0, 1)
     rows = max(160, STRIP // max(width, 1) // 16 * 16)
     overlap = 64
     parts = []
@@ -68,14 +85,15 @@ def spots_of(session: Any, ink: np.ndarray, tall: float) -> Spots:
         found = found.take(np.flatnonzero((middle >= low) & (middle < high)))
         parts.append(Spots(found.boxes + np.float32([0, top, 0, top]), found.scores, found.probabilities))
     if not parts:
-        return _none()
+        return nothing()
     spots = Spots(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("boxes", "scores", "probabilities")))
     spots = spots.take(_apart(spots))
     scale = np.float32([ink.shape[1] / width, ink.shape[0] / height] * 2)
     return Spots(spots.boxes * scale, spots.scores, spots.probabilities)
 
 
-def _none() -> Spots:
+def nothing() -> Spots:
+    """No sign at all."""
     return Spots(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, len(CHARACTERS)), np.float32))
 
 
@@ -105,7 +123,7 @@ def _decoded(out: np.ndarray) -> Spots:
     peaks = (heat >= ndimage.maximum_filter(heat, 3, mode="constant")) & (heat > LEAST_SCORE)
     rows, columns = np.nonzero(peaks)
     if len(rows) == 0:
-        return _none()
+        return nothing()
     number = len(CHARACTERS)
     logits = out[1 : 1 + number, rows, columns].T
     probabilities = np.exp(logits - logits.max(1, keepdims=True))
@@ -133,3 +151,26 @@ def _apart(spots: Spots) -> np.ndarray:
                 continue
         keep.append(int(row))
     return np.array(keep, dtype=int)
+
+
+def open_spotter(path: Path, *, threads: int | None = None) -> Any:
+    """Open the network that comes with the package.
+
+    Args:
+        path: its ONNX file.
+        threads: how many ONNX Runtime may use; None for one a core.
+
+    Returns:
+        ONNX Runtime's session.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or os.cpu_count() or 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Its input has another size for every page: memory kept for the largest of them would never be given back.
+    options.enable_mem_pattern = False
+    options.enable_cpu_mem_arena = False
+    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
