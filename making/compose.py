@@ -17,7 +17,7 @@ CLASSES = DIGITS + SEPARATORS
 # Points are drawn on a canvas this many times finer.
 FINE = 2
 KINDS = {
-    "lines": 0.3, "field": 0.16, "comb": 0.08, "table": 0.08, "grid": 0.05, "words": 0.12, "single": 0.06, "column": 0.05,
+    "lines": 0.26, "field": 0.15, "comb": 0.09, "table": 0.08, "grid": 0.05, "words": 0.16, "single": 0.06, "column": 0.05,
     "nothing": 0.06, "touching": 0.04,
 }  # fmt: skip
 
@@ -116,7 +116,7 @@ class Composer:
     def _put(self, sheet: Sheet, character: str, x: float, y: float, tall: float, label: bool = True) -> float:
         """Draw a sign with its left edge at x and its top at y; return its right edge."""
         rng = self.rng
-        if self.raw and character in DIGITS:
+        if self.raw and character in DIGITS and character not in self.hand.own:
             of = np.flatnonzero(self.split.labels == int(character))
             image = self.split.images[of[rng.integers(len(of))]]
             rows, columns = np.nonzero(image.max(1) > 60)[0], np.nonzero(image.max(0) > 60)[0]
@@ -189,7 +189,7 @@ class Composer:
         return f"{d(1, 2)}={d(1, 3)}" if rng.random() < 0.3 else f"{d(1, 3)}-{d(1, 3)}"
 
     def _gap(self) -> float:
-        return float(self.rng.choice([-0.06, 0.05, 0.18, 0.45, 0.9], p=[0.1, 0.24, 0.38, 0.2, 0.08]))
+        return float(self.rng.choice([-0.06, 0.05, 0.18, 0.45, 0.9, 1.4], p=[0.09, 0.2, 0.34, 0.2, 0.11, 0.06]))
 
     def _rows(self, sheet: Sheet, text: callable, pitch: tuple[float, float] = (1.25, 2.4)) -> None:  # type: ignore[valid-type]
         rng = self.rng
