@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from digitlab.cli.width import columns_of, epoch_line, fitted, left, speed
-from digitlab.workflow import Watcher
+from digitlab.runs.training import Watcher
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,7 +28,7 @@ class Quiet(Watcher):
     def stage(self, name: str) -> None:
         """Import Keras when the model is about to be built."""
         if name == "build":
-            from digitlab.cli.startup import import_keras_quickly
+            from digitlab.startup import import_keras_quickly
 
             import_keras_quickly()
 
