@@ -67,7 +67,7 @@ COLUMNS = (
     ("epochs", 4, ">"),
     ("parameters", 6, ">"),
     ("accuracy", 1, ">"),
-    ("seconds", 3, ">"),
+    ("time", 3, ">"),
 )
 
 
@@ -76,6 +76,7 @@ def print_table(rows: list[dict[str, Any]], console: Console | None = None) -> N
     from rich.console import Console
 
     from digitlab.cli.width import GAP, columns_of, fitting_columns
+    from digitlab.showing.wording import duration
 
     console = console or Console(highlight=False)
     table = [[heading for heading, _, _ in COLUMNS]]
@@ -89,7 +90,7 @@ def print_table(rows: list[dict[str, Any]], console: Console | None = None) -> N
                 f"{row['epochs_done']}/{row['epochs']}",
                 f"{row['parameters']:,}" if row["parameters"] else "",
                 f"{100 * accuracy:.2f} %" if accuracy is not None else "",
-                f"{row['seconds']:.1f}" if row["seconds"] else "",
+                duration(row["seconds"]) if row["seconds"] else "",
             ]
         )
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
