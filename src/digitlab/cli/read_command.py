@@ -17,7 +17,7 @@ from digitlab.files import write_atomically
 
 if TYPE_CHECKING:
     from digitlab.reading.bulk import FileReading
-    from digitlab.reading.reader import Reading
+    from digitlab.reading.results import Reading
 
 EXAMPLES = (
     "Examples: [bold]digitlab read photo.jpg 'scans/*.png'[/]; "

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from digitlab.errors import ReadingError
-from digitlab.reading.reader import Reader, Reading
+from digitlab.reading.reader import Reader
+from digitlab.reading.results import Reading
 
 ENDINGS = "png jpg jpeg jpe webp tif tiff bmp gif ppm pgm pbm heic heif avif"
 SUFFIXES = frozenset(f".{ending}" for ending in ENDINGS.split(" "))
