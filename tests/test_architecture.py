@@ -16,21 +16,22 @@ BELOW: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
     "machine": set(),
+    "processes": {"errors"},
     "data": {"errors", "files"},
     "learning": {"errors", "files", "data"},
     "judging": {"errors", "files", "data"},
-    "reading": {"errors", "files", "data"},
-    "runs": {"errors", "files", "data", "learning", "judging", "reading", "machine"},
-    "drawing": {"errors", "files", "data", "learning", "judging", "reading", "machine", "runs"},
+    "reading": {"errors", "files", "data", "processes"},
+    "runs": {"errors", "files", "data", "learning", "judging", "reading", "machine", "processes"},
+    "drawing": {"errors", "files", "data", "learning", "judging", "reading", "machine", "processes", "runs"},
 }
-BELOW["side_by_side"] = {"errors", "machine"}
+BELOW["side_by_side"] = {"errors", "machine", "processes"}
 BELOW["export"] = {*BELOW} - {"drawing"}
 BELOW["contents"] = {*BELOW} - {"drawing"}
 BELOW["revisit"] = {*BELOW} - {"drawing"}
 BELOW["workflow"] = {*BELOW} - {"revisit"}
 BELOW["groups"] = {*BELOW} - {"revisit"}
 BELOW["dashboard"] = {*BELOW} - {"workflow", "revisit"}
-BELOW["serving"] = {"errors", "reading", "judging", "runs", "dashboard"}
+BELOW["serving"] = {"errors", "processes", "reading", "judging", "runs", "dashboard"}
 BELOW["cli"] = {*BELOW}
 
 
