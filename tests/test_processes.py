@@ -166,7 +166,7 @@ def test_the_command_reads_a_single_picture_in_a_copy_of_itself(tmp_path: Path) 
     """Its start costs nothing, and what a decoder does to it costs a line."""
     Image.new("L", (60, 60), 255).save(tmp_path / "a.png")
     code = (
-        "import os, sys\nfrom digitlab.cli.startup import import_ndimage_quickly\nimport_ndimage_quickly()\n"
+        "import os, sys\nfrom digitlab.startup import import_ndimage_quickly\nimport_ndimage_quickly()\n"
         "from digitlab.reading import bulk\nfrom digitlab.cli import app\nparent = os.getpid()\n"
         "def crash(*_):\n    assert os.getpid() != parent\n    os.abort()\n"
         "bulk._read_one = crash\napp(sys.argv[1:])"

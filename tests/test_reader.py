@@ -18,10 +18,10 @@ from scipy.sparse.csgraph import connected_components
 
 from digitlab.errors import ReadingError
 from digitlab.reading.bulk import CSV_FIELDS, ReadOptions, files_of, read_files
-from digitlab.reading.drawing import annotated, stages_picture
 from digitlab.reading.model import tempered
+from digitlab.reading.overlay import annotated, stages_picture
 from digitlab.reading.reader import BUNDLED, Reader
-from digitlab.reading.words import _groups, in_words
+from digitlab.reading.word_filter import _groups, in_words
 
 READER = Reader(threads=1)
 IMAGES, LABELS = mnist("test")
@@ -354,7 +354,7 @@ def test_reading_loads_neither_keras_nor_jax_nor_plotting() -> None:
 
 def test_the_command_puts_off_what_reading_does_not_use_and_it_still_works_when_asked_for() -> None:
     code = (
-        "import sys; from digitlab.cli.startup import import_ndimage_quickly; import_ndimage_quickly();"
+        "import sys; from digitlab.startup import import_ndimage_quickly; import_ndimage_quickly();"
         "from digitlab.reading.reader import Reader; import numpy as np; Reader().read(np.zeros((50, 50), np.uint8));"
         "print([m for m in ('numpy.f2py.crackfortran', 'scipy.special._ufuncs', 'numpy.testing._private') "
         "if m in sys.modules]);"

@@ -44,7 +44,7 @@ def read(
     """Read handwritten digits in photos, scans and drawings."""
     if as_json and as_csv:
         fail("--json and --csv: choose one of them", 2)
-    from digitlab.cli.startup import import_ndimage_quickly
+    from digitlab.startup import import_ndimage_quickly
 
     import_ndimage_quickly()
     from digitlab.reading.bulk import ReadOptions, files_of, read_files

@@ -209,7 +209,7 @@ def _read_one(reader: Reader, file: Path, options: ReadOptions) -> FileReading:
     try:
         reading = reader.read(file, single=options.single)
         if options.annotate is not None or options.stages is not None:
-            from digitlab.reading.drawing import annotated, stages_picture
+            from digitlab.reading.overlay import annotated, stages_picture
 
             if options.annotate is not None:
                 annotated(file, reading).save(options.annotate / f"{file.stem}.png")

@@ -14,7 +14,7 @@ from digitlab.reading.glyphs import Glyph, Stages, find_glyphs
 from digitlab.reading.model import open_model, tempered
 from digitlab.reading.normalise import views_of
 from digitlab.reading.picture import open_pages
-from digitlab.reading.words import in_words
+from digitlab.reading.word_filter import in_words
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -42,7 +42,7 @@ def run_at_once(tasks: Sequence[dict[str, Any]], jobs: int, told: Told) -> None:
     """Do all tasks, at most `jobs` at a time and never more than there are cores.
 
     Args:
-        tasks: What `digitlab.cli.seed_worker` takes, each with a "name".
+        tasks: What `digitlab.runs.worker` takes, each with a "name".
         jobs: At least 1.
         told: Called as they go on, one call at a time.
 
@@ -93,7 +93,7 @@ def _run_one(
 ) -> str | None:
     """Do one task in a process; what went wrong, if something did."""
     process = subprocess.Popen(  # noqa: S603  (this Python, a module of ours)
-        python("digitlab.cli.seed_worker"),
+        python("digitlab.runs.worker"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
