@@ -11,12 +11,13 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "digitlab"
 
-GROUND = {"errors", "files", "machine"}
+GROUND = {"errors", "files", "machine", "processes"}
 # A room may import from itself and from the rooms below it; neighbours do not know each other.
 BELOW: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
     "machine": set(),
+    "processes": {"errors"},
     "data": GROUND,
     "judging": {*GROUND, "data"},
     "reading": {*GROUND, "data"},

@@ -39,6 +39,7 @@ def read(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a picture and line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="One line a digit.")] = False,
     runs: Annotated[Path | None, typer.Option(help="Folder of the runs, for --model.", show_default=False)] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds that one picture may take.", min=0.1)] = 30.0,
 ) -> None:
     """Read handwritten digits in photos, scans and drawings."""
     if as_json and as_csv:
@@ -54,7 +55,9 @@ def read(
     with tempfile.TemporaryDirectory() as name:
         wanted = {"--annotate": annotate, "--stages": stages}
         folders = {option: _drawings(option, target, len(files), Path(name)) for option, target in wanted.items()}
-        options = ReadOptions(model_of(model, runs), single, reject, folders["--annotate"], folders["--stages"])
+        options = ReadOptions(
+            model_of(model, runs), single, reject, folders["--annotate"], folders["--stages"], timeout=timeout
+        )
         failed = _print_all(read_files(files, options), len(files), as_json, as_csv)
         for option, target in wanted.items():
             if target is not None and target.suffix:
