@@ -7,11 +7,13 @@ import pytest
 
 from digitlab.data import Dataset
 from digitlab.errors import RecipeError, RunError
-from digitlab.learning import Recipe, engine, recipe
-from digitlab.learning.engine import Pictures, order, predict, train
+from digitlab.learning import Recipe, compiled_engine, engine, recipe, step
+from digitlab.learning.engine import train
 from digitlab.learning.models import build
+from digitlab.learning.predict import predict
 from digitlab.learning.schedule import one_cycle
 from digitlab.learning.state import TrainState, load, to_bytes
+from digitlab.learning.step import LabelledImages, epoch_permutation
 
 DROPOUT_AND_NORM = recipe("mlp", hidden=(32, 16), dropout=0.3, batch_norm=True, epochs=2, batch_size=50)
 SMOOTHED = recipe("mlp-onehot", hidden=(24,), label_smoothing=0.1, epochs=2, batch_size=64, optimizer="adamw")
@@ -29,10 +31,10 @@ RECIPES = [
 ]
 
 
-def pictures(small: Dataset) -> tuple[Pictures, Pictures]:
+def pictures(small: Dataset) -> tuple[LabelledImages, LabelledImages]:
     return (
-        Pictures(small.train.images, small.train.labels),
-        Pictures(small.validation.images, small.validation.labels),
+        LabelledImages(small.train.images, small.train.labels),
+        LabelledImages(small.validation.images, small.validation.labels),
     )
 
 
@@ -53,17 +55,17 @@ def test_compiled_engine_equals_plain_keras_fit(settings: Recipe, small: Dataset
 
     plain = build(settings)
     steps = -(-len(training) // settings.batch_size) * settings.epochs
-    plain.compile(engine.make_optimizer(settings, steps), engine.make_loss(settings), metrics=["accuracy"])
+    plain.compile(step.make_optimizer(settings, steps), step.make_loss(settings), metrics=["accuracy"])
     one_hot = settings.loss == "categorical_crossentropy"
 
-    def arrays(some: Pictures, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def arrays(some: LabelledImages, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         x = some.images[indices].reshape(-1, *plain.input_shape[1:]).astype("float32")
         y = some.labels[indices].astype("int32")
         return x, np.eye(10, dtype="float32")[y] if one_hot else y
 
     logs: dict[str, list[float]] = {}
     for epoch in range(settings.epochs):
-        x, y = arrays(training, order(settings.seed, epoch, len(training)))
+        x, y = arrays(training, epoch_permutation(settings.seed, epoch, len(training)))
         history = plain.fit(
             x,
             y,
@@ -125,7 +127,7 @@ def test_convolutions_with_everything_resume_bit_equal(small: Dataset) -> None:
     import keras
     from keras import layers
 
-    some = Pictures(small.train.images[:120], small.train.labels[:120])
+    some = LabelledImages(small.train.images[:120], small.train.labels[:120])
     states: list[TrainState] = []
 
     def make() -> keras.Model:
@@ -183,15 +185,15 @@ def test_one_cycle_is_keras_cosine_decay(warmup: int) -> None:
     theirs = keras.optimizers.schedules.CosineDecay(
         0.003 if warmup else 0.3, 100 - warmup, warmup_target=0.3 if warmup else None, warmup_steps=warmup
     )
-    for step in range(101):
-        assert float(ours(step)) == pytest.approx(float(theirs(step)), rel=1e-5, abs=1e-7)
+    for at in range(101):
+        assert float(ours(at)) == pytest.approx(float(theirs(at)), rel=1e-5, abs=1e-7)
 
 
 def test_length_of_stretches_does_not_change_the_result(small: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = recipe("mlp", epochs=1, dropout=0.2)
     states = []
     for seconds in (0.0, 100.0):  # stretches of one step, and as long as the epoch
-        monkeypatch.setattr(engine, "STRETCH_SECONDS", seconds)
+        monkeypatch.setattr(compiled_engine, "STRETCH_SECONDS", seconds)
         states.append(train(build(settings), settings, *pictures(small), engine="compiled"))
     assert bits(states[0]) == bits(states[1])
     assert without_seconds(states[0]) == without_seconds(states[1])
@@ -236,8 +238,8 @@ def test_no_validation_images_give_nan(small: Dataset) -> None:
 
 def test_order_is_a_new_permutation_each_epoch() -> None:
     for epoch in range(3):
-        assert sorted(order(7, epoch, 1003)) == list(range(1003))
-    assert order(7, 0, 50).tolist() != order(7, 1, 50).tolist()
+        assert sorted(epoch_permutation(7, epoch, 1003)) == list(range(1003))
+    assert epoch_permutation(7, 0, 50).tolist() != epoch_permutation(7, 1, 50).tolist()
 
 
 def test_predict_is_the_models_own_answer(small: Dataset) -> None:
@@ -290,9 +292,9 @@ def test_all_seeds_of_a_recipe_are_one_compiled_program(small: Dataset) -> None:
     for seed in (0, 1):
         settings = recipe("fast99", seed=seed, shift=1.0, dropout=0.2, batch_size=20, average=0.9)
         trainer = CompiledTrainer(
-            build(settings), settings, Pictures(small.train.images, small.train.labels), None, None
+            build(settings), settings, LabelledImages(small.train.images, small.train.labels), None, None
         )
-        indices = order(seed, 0, len(small.train))
+        indices = epoch_permutation(seed, 0, len(small.train))
         sums = (np.float32(0), np.int32(0))
         arguments = (trainer._carry, sums, trainer._key, trainer._pictures, indices, (0, 1))
         programs.append(trainer._stretch.lower(*arguments, size=20).as_text())

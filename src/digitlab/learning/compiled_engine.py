@@ -8,20 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from digitlab.learning import augment, engine
-from digitlab.learning.engine import (
-    Pictures,
-    averaged,
-    chunks,
-    make_loss,
-    make_optimizer,
-    order,
-    restore,
-    steps_per_epoch,
-)
-from digitlab.learning.matmul_layers import divisible, in_parts, part_size, twin
+from digitlab.learning import augment
+from digitlab.learning.matmul_layers import is_samplewise, map_in_microbatches, part_size, with_matmul_layers
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.state import TrainState
+from digitlab.learning.step import (
+    LabelledImages,
+    assign_variables,
+    ema_weights,
+    epoch_permutation,
+    make_loss,
+    make_optimizer,
+    padded_chunks,
+    steps_per_epoch,
+)
+
+# A stretch is what the device does between two looks at the clock and the keyboard.
+STRETCH_SECONDS = 0.2
 
 
 class CompiledTrainer:
@@ -36,8 +39,8 @@ class CompiledTrainer:
         self,
         model: Any,
         recipe: Recipe,
-        training: Pictures,
-        validation: Pictures | None,
+        training: LabelledImages,
+        validation: LabelledImages | None,
         resume: TrainState | None,
     ) -> None:
         import jax
@@ -45,16 +48,16 @@ class CompiledTrainer:
 
         self._model, self._recipe, self._count = model, recipe, len(training)
         # What computes: on a CPU the fast twin, whose variables stand in the same order.
-        self._fast = twin(model)
-        self._divisible = self._fast is not model and divisible(self._fast)
+        self._fast = with_matmul_layers(model)
+        self._samplewise = self._fast is not model and is_samplewise(self._fast)
         self._steps = steps_per_epoch(len(training), recipe.batch_size)
         self._optimizer = make_optimizer(recipe, self._steps * recipe.epochs)
         self._optimizer.build(model.trainable_variables)
         self._iterations = [v is self._optimizer.iterations for v in self._optimizer.variables].index(True)
         if resume:
             variables = [*model.trainable_variables, *model.non_trainable_variables]
-            restore(variables, resume.weights, "weights")
-            restore(self._optimizer.variables, resume.optimizer, "optimizer variables")
+            assign_variables(variables, resume.weights, "weights")
+            assign_variables(self._optimizer.variables, resume.optimizer, "optimizer variables")
         # Copies, because the compiled loop is given these buffers to overwrite while the model still holds its own.
         self._carry: Any = jax.tree.map(
             jnp.copy,
@@ -112,7 +115,7 @@ class CompiledTrainer:
             return loss + sum(extra, start=0.0), (others, (outputs.argmax(-1) == labels).sum())
 
         both = jax.value_and_grad(objective, has_aux=True)
-        size = part_size(len(labels)) if self._divisible else len(labels)
+        size = part_size(len(labels)) if self._samplewise else len(labels)
         parts = len(labels) // size
         if parts == 1:
             (loss, (others, right)), gradients = both(trainable, others, inputs, labels)
@@ -158,11 +161,11 @@ class CompiledTrainer:
         return jax.lax.fori_loop(*bounds, body, (carry, sums))  # type: ignore[no-any-return]
 
     def epoch(self, number: int, progress: Callable[[int, float, float], None]) -> dict[str, float]:
-        """Train one epoch in stretches of about `engine.STRETCH_SECONDS`; see `engine.Trainer`."""
+        """Train one epoch in stretches of about `STRETCH_SECONDS`; see `engine.Trainer`."""
         import jax
 
         size = min(self._recipe.batch_size, self._count)
-        indices = jax.device_put(order(self._recipe.seed, number, self._count))
+        indices = jax.device_put(epoch_permutation(self._recipe.seed, number, self._count))
         whole, left = divmod(self._count, size)
         sums: Any = (np.float32(0), np.int32(0))
         step = 0
@@ -191,7 +194,7 @@ class CompiledTrainer:
     def _pace(self, steps: int, seconds: float, *, first: bool) -> None:
         """Fit the length of the next stretch to the clock; the first one was mostly compilation."""
         if not first:
-            self._stretch_steps = max(1, min(self._steps, int(steps * engine.STRETCH_SECONDS / max(seconds, 1e-6))))
+            self._stretch_steps = max(1, min(self._steps, int(steps * STRETCH_SECONDS / max(seconds, 1e-6))))
 
     def _sums(self, trainable: Any, others: Any, images: Any, labels: Any, valid: Any) -> tuple[Any, Any]:
         """Loss and number right, summed over the first `valid` pictures of a chunk."""
@@ -202,7 +205,7 @@ class CompiledTrainer:
         def forward(some: Any) -> Any:
             return self._fast.stateless_call(trainable, others, some, training=False)[0]
 
-        outputs = forward(inputs) if self._fast is self._model else in_parts(forward, inputs)
+        outputs = forward(inputs) if self._fast is self._model else map_in_microbatches(forward, inputs)
         mask = jnp.arange(len(labels)) < valid
         losses = self._loss.call(self._targets(labels, outputs.shape[-1]), outputs)
         return jnp.where(mask, losses, 0).sum(), (mask & (outputs.argmax(-1) == labels)).sum()
@@ -212,7 +215,7 @@ class CompiledTrainer:
             return {}
         loss, right = 0.0, 0
         kept, others = self._kept(), self._carry[1]
-        for images, labels, valid in chunks(self._validation.images, self._validation.labels):
+        for images, labels, valid in padded_chunks(self._validation.images, self._validation.labels):
             part_loss, part_right = self._judge(kept, others, images, labels, valid)
             loss, right = loss + float(part_loss), right + int(part_right)
         count = len(self._validation)
@@ -221,7 +224,7 @@ class CompiledTrainer:
     def _kept(self) -> Any:
         """Trainable values to judge and to keep."""
         trainable, _, optimizer = self._carry
-        return averaged(self._optimizer, optimizer, self._model.trainable_variables, trainable)
+        return ema_weights(self._optimizer, optimizer, self._model.trainable_variables, trainable)
 
     def state(self) -> tuple[tuple[np.ndarray, ...], int, tuple[np.ndarray, ...]]:
         """See `engine.Trainer`."""
