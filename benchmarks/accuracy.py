@@ -28,11 +28,11 @@ from digitlab.data import Dataset, load
 from digitlab.judging import evaluate
 from digitlab.judging.compare import spread
 from digitlab.learning import RECIPES, Recipe, recipe
+from digitlab.learning.batches import LabelledImages
 from digitlab.learning.engine import train
 from digitlab.learning.models import build
 from digitlab.learning.predict import predict
 from digitlab.learning.results import duration, measured
-from digitlab.learning.step import LabelledImages
 from digitlab.machine import machine, versions
 
 ROWS = Path(__file__).parents[1] / "src" / "digitlab" / "learning" / "results.json"

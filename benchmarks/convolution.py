@@ -47,10 +47,10 @@ def convnet() -> Any:
 def ours(data: Path, images: int, epochs: int) -> None:
     """What the subprocess for digitlab does; prints one JSON object as the peers do."""
     from digitlab.learning import recipe
+    from digitlab.learning.batches import LabelledImages
     from digitlab.learning.engine import train
     from digitlab.learning.models import build
     from digitlab.learning.predict import predict
-    from digitlab.learning.step import LabelledImages
 
     with np.load(data) as arrays:
         training = LabelledImages(arrays["x_train"][:images], arrays["y_train"][:images])

@@ -27,7 +27,7 @@ OURS = """
 import json, sys
 from digitlab.learning import recipe
 from digitlab.learning.engine import train
-from digitlab.learning.step import LabelledImages
+from digitlab.learning.batches import LabelledImages
 from digitlab.learning.models import build
 from digitlab.data import load
 data = load(validation=0)

@@ -9,9 +9,9 @@ import pytest
 from digitlab.data import Dataset
 from digitlab.errors import RecipeError
 from digitlab.learning import Recipe, augment, recipe
+from digitlab.learning.batches import LabelledImages
 from digitlab.learning.engine import train
 from digitlab.learning.models import build
-from digitlab.learning.step import LabelledImages
 
 ALL = Recipe(shift=2.0, rotate=10.0, scale=0.15, shear=0.15, elastic=0.8, thickness=0.5)
 

@@ -7,13 +7,13 @@ import pytest
 
 from digitlab.data import Dataset
 from digitlab.errors import RecipeError, RunError
-from digitlab.learning import Recipe, compiled_engine, engine, recipe, step
+from digitlab.learning import Recipe, compiled_engine, engine, optimizer, recipe
+from digitlab.learning.batches import LabelledImages, epoch_permutation
 from digitlab.learning.engine import train
 from digitlab.learning.models import build
 from digitlab.learning.predict import predict
 from digitlab.learning.schedule import one_cycle
 from digitlab.learning.state import TrainState, load, to_bytes
-from digitlab.learning.step import LabelledImages, epoch_permutation
 
 DROPOUT_AND_NORM = recipe("mlp", hidden=(32, 16), dropout=0.3, batch_norm=True, epochs=2, batch_size=50)
 SMOOTHED = recipe("mlp-onehot", hidden=(24,), label_smoothing=0.1, epochs=2, batch_size=64, optimizer="adamw")
@@ -55,7 +55,7 @@ def test_compiled_engine_equals_plain_keras_fit(settings: Recipe, small: Dataset
 
     plain = build(settings)
     steps = -(-len(training) // settings.batch_size) * settings.epochs
-    plain.compile(step.make_optimizer(settings, steps), step.make_loss(settings), metrics=["accuracy"])
+    plain.compile(optimizer.make_optimizer(settings, steps), optimizer.make_loss(settings), metrics=["accuracy"])
     one_hot = settings.loss == "categorical_crossentropy"
 
     def arrays(some: LabelledImages, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

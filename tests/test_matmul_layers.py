@@ -8,6 +8,7 @@ import pytest
 
 from digitlab.data import Dataset
 from digitlab.learning import recipe
+from digitlab.learning.batches import LabelledImages
 from digitlab.learning.engine import train
 from digitlab.learning.matmul_layers import (
     convolve,
@@ -19,7 +20,6 @@ from digitlab.learning.matmul_layers import (
 )
 from digitlab.learning.models import build
 from digitlab.learning.predict import predict
-from digitlab.learning.step import LabelledImages
 
 CONVOLUTIONS = [
     # channels, kernel, strides, dilation, padding

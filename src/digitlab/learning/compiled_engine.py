@@ -9,19 +9,11 @@ from typing import Any
 import numpy as np
 
 from digitlab.learning import augment
+from digitlab.learning.batches import LabelledImages, epoch_permutation, padded_chunks, steps_per_epoch
 from digitlab.learning.matmul_layers import is_samplewise, map_in_microbatches, part_size, with_matmul_layers
+from digitlab.learning.optimizer import assign_variables, ema_weights, make_loss, make_optimizer
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.state import TrainState
-from digitlab.learning.step import (
-    LabelledImages,
-    assign_variables,
-    ema_weights,
-    epoch_permutation,
-    make_loss,
-    make_optimizer,
-    padded_chunks,
-    steps_per_epoch,
-)
 
 # A stretch is what the device does between two looks at the clock and the keyboard.
 STRETCH_SECONDS = 0.2

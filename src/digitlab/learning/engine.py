@@ -15,9 +15,10 @@ import numpy as np
 
 from digitlab.errors import RecipeError, RunError
 from digitlab.learning.backend import import_keras, on_jax, seeded
+from digitlab.learning.batches import LabelledImages
+from digitlab.learning.optimizer import learning_rates
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.state import HISTORY, TrainState
-from digitlab.learning.step import LabelledImages, learning_rates
 
 ENGINES = ("auto", "compiled", "fit")
 

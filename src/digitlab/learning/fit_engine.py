@@ -9,17 +9,10 @@ import numpy as np
 
 from digitlab.learning import augment
 from digitlab.learning.backend import import_keras
+from digitlab.learning.batches import LabelledImages, epoch_permutation, steps_per_epoch
+from digitlab.learning.optimizer import assign_variables, ema_weights, make_loss, make_optimizer
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.state import TrainState
-from digitlab.learning.step import (
-    LabelledImages,
-    assign_variables,
-    ema_weights,
-    epoch_permutation,
-    make_loss,
-    make_optimizer,
-    steps_per_epoch,
-)
 
 
 class FitTrainer:

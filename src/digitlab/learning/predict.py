@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from digitlab.learning.backend import import_keras, on_jax
-from digitlab.learning.step import padded_chunks
+from digitlab.learning.batches import padded_chunks
 
 
 def predict(model: Any, images: np.ndarray) -> np.ndarray:

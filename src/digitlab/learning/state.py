@@ -28,7 +28,7 @@ class TrainState:
     """A training run between two epochs.
 
     Shuffling needs no entry: the order of an epoch is drawn from the seed and the epoch's number
-    (`step.epoch_permutation`).
+    (`batches.epoch_permutation`).
 
     Attributes:
         epoch: Finished epochs.

@@ -245,7 +245,7 @@ def _carry_out(
 def _train(run: Run, model: Any, dataset: Dataset, state: TrainState | None, watcher: Watcher) -> None:
     """Train the model, a checkpoint an epoch."""
     from digitlab.learning import engine
-    from digitlab.learning.step import LabelledImages
+    from digitlab.learning.batches import LabelledImages
 
     recipe, info = run.recipe, run.info
 
@@ -299,7 +299,7 @@ def _judge(run: Run, dataset: Dataset, model: Any, watcher: Watcher, stopwatch: 
 
 def _save_model(run: Run, model: Any) -> None:
     """`model.keras`, compiled with stock parts only, so that plain Keras opens it and can evaluate it at once."""
-    from digitlab.learning.step import make_loss
+    from digitlab.learning.optimizer import make_loss
 
     # A fresh optimizer, so that training further begins like training anew; built, or Keras warns when it loads it.
     model.compile(optimizer=run.recipe.optimizer, loss=make_loss(run.recipe), metrics=["accuracy"])
