@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -185,8 +188,8 @@ def test_one_cycle_is_keras_cosine_decay(warmup: int) -> None:
     theirs = keras.optimizers.schedules.CosineDecay(
         0.003 if warmup else 0.3, 100 - warmup, warmup_target=0.3 if warmup else None, warmup_steps=warmup
     )
-    for at in range(101):
-        assert float(ours(at)) == pytest.approx(float(theirs(at)), rel=1e-5, abs=1e-7)
+    for step in range(101):
+        assert float(ours(step)) == pytest.approx(float(theirs(step)), rel=1e-5, abs=1e-7)
 
 
 def test_length_of_stretches_does_not_change_the_result(small: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,17 +288,81 @@ def test_unknown_engine_and_wrong_state_are_refused(small: Dataset) -> None:
         train(build(wider), wider, pictures(small)[0], resume=other)
 
 
-def test_all_seeds_of_a_recipe_are_one_compiled_program(small: Dataset) -> None:
-    from digitlab.learning.compiled_engine import CompiledTrainer
+def test_recipes_that_differ_in_numbers_and_seed_are_one_compiled_program(small: Dataset) -> None:
+    """What a search changes from trial to trial compiles nothing; that it has its effect is held against `fit`."""
+    import jax
 
-    programs = []
-    for seed in (0, 1):
-        settings = recipe("fast99", seed=seed, shift=1.0, dropout=0.2, batch_size=20, average=0.9)
-        trainer = CompiledTrainer(
-            build(settings), settings, LabelledImages(small.train.images, small.train.labels), None, None
-        )
-        indices = epoch_permutation(seed, 0, len(small.train))
-        sums = (np.float32(0), np.int32(0))
-        arguments = (trainer._carry, sums, trainer._key, trainer._pictures, indices, (0, 1))
-        programs.append(trainer._stretch.lower(*arguments, size=20).as_text())
-    assert programs[0] == programs[1]
+    numbers = {"shift": 1.0, "dropout": 0.2, "average": 0.9, "weight_decay": 1e-2, "label_smoothing": 0.1}
+    loss = "categorical_crossentropy"
+    first = recipe("mlp", hidden=(12,), batch_size=20, epochs=1, optimizer="adamw", loss=loss, **numbers)
+    changed = {name: value / 2 for name, value in numbers.items()}
+    others = [recipe(first, seed=1, epochs=2, warmup=0.0, peak_rate=0.01), recipe(first, **changed)]
+    train(build(first), first, *pictures(small), engine="compiled")
+    models = [build(settings) for settings in others]
+    compiled: list[str] = []
+
+    def listen(event: str, *_: object, **__: object) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        states = [train(m, s, *pictures(small), engine="compiled") for m, s in zip(models, others, strict=True)]
+        assert not compiled
+        linear = recipe("linear", epochs=1, batch_size=70)
+        train(build(linear), linear, *pictures(small), engine="compiled")
+        assert compiled
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    plain = train(build(others[1]), others[1], *pictures(small), engine="fit")
+    np.testing.assert_allclose(states[1].history["loss"], plain.history["loss"], rtol=1e-4)
+    np.testing.assert_allclose(states[1].history["val_loss"], plain.history["val_loss"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["compiled", "fit"])
+def test_whole_weights_are_images_repeated(name: str, small: Dataset) -> None:
+    """One batch an epoch, so that the order plays no part."""
+    settings = recipe("mlp", hidden=(8,), epochs=3, batch_size=500)
+    images, labels = small.train.images[:100], small.train.labels[:100]
+    times = np.random.default_rng(0).integers(0, 4, 100)
+    weighted = LabelledImages(images, labels, times / times.mean())
+    models = [build(settings), build(settings)]
+    train(models[0], settings, weighted, engine=name)
+    train(models[1], settings, LabelledImages(images.repeat(times, 0), labels.repeat(times)), engine=name)
+    for ours, theirs in zip(models[0].get_weights(), models[1].get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["compiled", "fit"])
+def test_patience_keeps_the_best_epoch_and_resumes_bit_equal(name: str, small: Dataset) -> None:
+    settings = recipe("linear", epochs=30, patience=2, peak_rate=0.3, schedule="constant", batch_size=500, average=0.5)
+    training, validation = pictures(small)
+    states: list[TrainState] = []
+    model, resumed = build(settings), build(settings)
+    state = train(model, settings, training, validation, engine=name, on_epoch=states.append)
+    accuracies = state.history["val_accuracy"]
+    best = int(np.argmax(accuracies))
+    assert best < state.epoch - 1 < settings.epochs - 1
+    assert state.epoch - 1 - engine.best_epoch(state.history) == settings.patience
+    right = (predict(model, validation.images).argmax(1) == validation.labels).mean()
+    assert right == pytest.approx(max(accuracies))
+
+    kept = [load_bytes(state) for state in (states[-2], states[-1])]
+    again = train(resumed, settings, training, validation, engine=name, resume=kept[0])
+    assert bits(again) == bits(state)
+    assert [w.tobytes() for w in resumed.get_weights()] == [w.tobytes() for w in model.get_weights()]
+    assert train(resumed, settings, training, validation, engine=name, resume=kept[1]).epoch == state.epoch
+
+
+def load_bytes(state: TrainState) -> TrainState:
+    """The state as it comes back from its file."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "checkpoint.npz"
+        file.write_bytes(to_bytes(state))
+        return load(file)
+
+
+def test_patience_needs_validation_images(small: Dataset) -> None:
+    settings = recipe("linear", patience=2)
+    with pytest.raises(RecipeError, match="patience: got 2 without validation images"):
+        train(build(settings), settings, pictures(small)[0])

@@ -10,10 +10,17 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class LabelledImages:
-    """What a trainer learns from: images (n, 28, 28) uint8 with ink bright on 0, labels (n,) integers 0..classes-1."""
+    """What a trainer learns from.
+
+    Attributes:
+        images: (n, 28, 28) uint8 with ink bright on 0; or rows of numbers (n, features), for a model that takes those.
+        labels: (n,) integers 0..classes-1.
+        weights: (n,) how much each image counts in the loss, of mean 1; None: all the same.
+    """
 
     images: np.ndarray
     labels: np.ndarray
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -49,7 +56,7 @@ def padded_chunks(
         some = np.zeros(len(part), np.int32) if labels is None else np.asarray(labels[start : start + size], np.int32)
         missing = min(size, len(images)) - len(part) if len(images) < size else size - len(part)
         yield (
-            np.pad(part, ((0, missing), (0, 0), (0, 0))),
+            np.pad(part, ((0, missing), *((0, 0) for _ in part.shape[1:]))),
             np.pad(some, (0, missing)),
             len(part),
         )

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -46,8 +46,12 @@ class Trainer(Protocol):
         """Weights, how many of them are trainable, and the optimizer's variables, as they are now."""
         ...
 
-    def finish(self) -> None:
-        """Put the trained weights back into the Keras model."""
+    def kept(self) -> tuple[np.ndarray, ...]:
+        """The model's variables as they are judged and kept, trainable ones first; averaged if the recipe says so."""
+        ...
+
+    def finish(self, weights: tuple[np.ndarray, ...]) -> None:
+        """Put these weights, as from `kept`, into the Keras model."""
         ...
 
 
@@ -84,7 +88,7 @@ def train(
         The state after the last epoch, with the whole history.
 
     Raises:
-        RecipeError: engine "compiled" on another backend, or an unknown engine.
+        RecipeError: engine "compiled" on another backend, an unknown engine, or patience without validation images.
         RunError: the state does not fit the model.
         FloatingPointError: the loss became NaN or infinite; the state before that epoch was kept by `on_epoch`.
 
@@ -102,6 +106,8 @@ def train(
             f"engine: 'compiled' needs Keras on JAX, but it runs on {import_keras().backend.backend()}. "
             "Use --engine fit, or unset KERAS_BACKEND"
         )
+    if recipe.patience and (validation is None or not len(validation)):
+        raise RecipeError(f"patience: got {recipe.patience} without validation images to be patient about. Set it to 0")
     make: Any
     if engine == "compiled" or (engine == "auto" and on_jax()):
         from digitlab.learning.compiled_engine import CompiledTrainer as make  # noqa: N813
@@ -114,6 +120,8 @@ def train(
         raise RunError(f"the run has {state.epoch} finished epochs, the recipe only {recipe.epochs}")
     schedule = learning_rates(recipe, len(training))
     for number in range(state.epoch, recipe.epochs):
+        if out_of_patience(state.history, recipe.patience):
+            break
         started = time.perf_counter()
 
         def progress(images: int, loss: float, accuracy: float, number: int = number) -> None:
@@ -128,8 +136,31 @@ def train(
             )
         row |= {"epoch": number + 1, "learning_rate": schedule(number), "seconds": time.perf_counter() - started}
         history = {name: [*state.history[name], row.get(name, float("nan"))] for name in HISTORY}
-        state = TrainState(number + 1, *trainer.state(), history)
+        improved = recipe.patience and best_epoch(history) == number
+        state = TrainState(number + 1, *trainer.state(), history, trainer.kept() if improved else state.best)
         if on_epoch:
             on_epoch(state)
-    trainer.finish()
+    trainer.finish(state.best or trainer.kept())
     return state
+
+
+def best_epoch(history: Mapping[str, Sequence[float]]) -> int:
+    """The epoch, from 0, with the best validation accuracy; of equal ones the one with the lower loss, then the first.
+
+    Example:
+        >>> best_epoch({"val_accuracy": [0.9, 0.95, 0.95], "val_loss": [0.3, 0.2, 0.1]})
+        2
+    """
+    pairs = list(zip(history["val_accuracy"], (-loss for loss in history["val_loss"]), strict=True))
+    return max(range(len(pairs)), key=pairs.__getitem__)
+
+
+def out_of_patience(history: Mapping[str, Sequence[float]], patience: int) -> bool:
+    """Whether the last `patience` epochs brought nothing better on validation; never, where patience is 0.
+
+    Example:
+        >>> out_of_patience({"val_accuracy": [0.9, 0.8, 0.8], "val_loss": [0.3, 0.4, 0.4]}, patience=2)
+        True
+    """
+    done = len(history["val_accuracy"])
+    return bool(patience and done) and done - 1 - best_epoch(history) >= patience

@@ -82,6 +82,7 @@ class FitTrainer:
         keras = import_keras()
         images, labels, size = self._training.images, self._training.labels, self._recipe.batch_size
         indices = epoch_permutation(self._recipe.seed, number, len(images))
+        weights = self._training.weights
         inputs, targets, changed = self._inputs, self._targets, self._changed
         first = number * steps_per_epoch(len(images), size)
 
@@ -89,9 +90,10 @@ class FitTrainer:
             def __len__(self) -> int:
                 return steps_per_epoch(len(images), size)
 
-            def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+            def __getitem__(self, i: int) -> tuple[np.ndarray, ...]:
                 chosen = indices[i * size : (i + 1) * size]
-                return inputs(changed(images[chosen], first + i)), targets(labels[chosen])
+                batch = inputs(changed(images[chosen], first + i)), targets(labels[chosen])
+                return batch if weights is None else (*batch, weights[chosen])
 
         class Report(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
             def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
@@ -122,6 +124,13 @@ class FitTrainer:
         optimizer = tuple(np.asarray(numpy(v.value)) for v in self._model.optimizer.variables)
         return weights, len(self._model.trainable_variables), optimizer
 
-    def finish(self) -> None:
-        """`fit` trained the model itself; only averaged weights are left to put in."""
-        self._swap(self._kept())
+    def kept(self) -> tuple[np.ndarray, ...]:
+        """See `engine.Trainer`."""
+        numpy = import_keras().ops.convert_to_numpy
+        others = [np.array(numpy(v.value)) for v in self._model.non_trainable_variables]
+        return (*self._kept(), *others)
+
+    def finish(self, weights: tuple[np.ndarray, ...]) -> None:
+        """See `engine.Trainer`."""
+        for variable, value in zip(self._variables, weights, strict=True):
+            variable.assign(value)
