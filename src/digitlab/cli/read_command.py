@@ -68,6 +68,7 @@ def read(
         bool, typer.Option("--table", help="The rows and columns of a table, as CSV; refused cells stay empty.")
     ] = False,
     runs: Annotated[Path | None, typer.Option(help="Folder of the runs, for --model.", show_default=False)] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds that one picture may take.", min=0.1)] = 30.0,
 ) -> None:
     """Read handwritten digits in photos, scans and drawings."""
     forms = [form for form, chosen in (("json", as_json), ("csv", as_csv), ("table", as_table)) if chosen]
@@ -85,7 +86,13 @@ def read(
         wanted = {"--annotate": annotate, "--stages": stages}
         folders = {option: _drawings(option, target, len(files), Path(name)) for option, target in wanted.items()}
         options = ReadOptions(
-            model_of(model, runs), single, reject, folders["--annotate"], folders["--stages"], tables=as_table
+            model_of(model, runs),
+            single,
+            reject,
+            folders["--annotate"],
+            folders["--stages"],
+            timeout=timeout,
+            tables=as_table,
         )
         output = _Output(forms[0] if forms else "text", digits_only, skip_words, rows, len(files))
         failed = _print_all(read_files(files, options), output)
