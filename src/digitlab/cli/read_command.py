@@ -200,4 +200,4 @@ def _line(file: str, reading: Reading) -> str:
     if not reading.digits:
         return f"{file}  no digits"
     text = " / ".join(reading.lines)
-    return f"{file}  {text}  ({100 * reading.confidence:.1f} % sure of the least sure digit{turned})"
+    return f"{file}  {text}  ({min(99.9, 100 * reading.confidence):.1f} % sure of the least sure digit{turned})"
