@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from digitlab.reading.drawing import annotated, stages_picture
+from digitlab.reading.overlay import annotated, stages_picture
 from digitlab.reading.reader import Reader
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))

@@ -14,7 +14,7 @@ import numpy as np
 
 import digitlab
 from digitlab.judging import evaluate
-from digitlab.judging.figures import draw_confusion, draw_curves, draw_mistakes, draw_predictions, draw_samples
+from digitlab.showing.figures import draw_confusion, draw_curves, draw_mistakes, draw_predictions, draw_samples
 
 options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 options.add_argument("--epochs", type=int, default=5, help="passes over the training images")

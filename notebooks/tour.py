@@ -33,7 +33,7 @@ import numpy as np
 
 import digitlab
 from digitlab.judging import evaluate, wilson_interval
-from digitlab.judging.figures import (
+from digitlab.showing.figures import (
     draw_confusion,
     draw_curves,
     draw_mistakes,
@@ -571,7 +571,7 @@ page = page * (1 - 0.8 * ink[..., None]) * light[..., None] + rng.normal(0, 2, (
 page = Image.fromarray(page.clip(0, 255).astype(np.uint8))
 
 # %%
-from digitlab.reading.drawing import annotated, stages_picture
+from digitlab.reading.overlay import annotated, stages_picture
 
 reader = digitlab.Reader()  # with the network that comes with digitlab
 reading = reader.read(page)

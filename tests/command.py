@@ -39,7 +39,7 @@ class NoDrawer(contextlib.nullcontext["NoDrawer"]):
 @contextlib.contextmanager
 def without_figures() -> Iterator[None]:
     """Train without drawing figures."""
-    with mock.patch("digitlab.drawing.Drawer", NoDrawer):
+    with mock.patch("digitlab.showing.figures.process.Drawer", NoDrawer):
         yield
 
 

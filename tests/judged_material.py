@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from digitlab.judging.metrics import evaluate
-from digitlab.judging.report import ReportContent
+from digitlab.showing import ReportContent
 
 DIGITS = [str(digit) for digit in range(10)]
 HOSTILE = [

@@ -11,26 +11,22 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "digitlab"
 
-# A room may import from itself and from the rooms below it; `learning`, `judging` and `reading` do not know each other.
+GROUND = {"errors", "files", "machine"}
+# A room may import from itself and from the rooms below it; neighbours do not know each other.
 BELOW: dict[str, set[str]] = {
     "errors": set(),
     "files": {"errors"},
     "machine": set(),
-    "data": {"errors", "files"},
-    "learning": {"errors", "files", "data"},
-    "judging": {"errors", "files", "data"},
-    "reading": {"errors", "files", "data"},
-    "runs": {"errors", "files", "data", "learning", "judging", "reading", "machine"},
-    "drawing": {"errors", "files", "data", "learning", "judging", "reading", "machine", "runs"},
+    "data": GROUND,
+    "judging": {*GROUND, "data"},
+    "reading": {*GROUND, "data"},
+    "learning": {*GROUND, "data"},
+    "showing": {*GROUND, "data", "judging"},
 }
-BELOW["side_by_side"] = {"errors", "machine"}
-BELOW["export"] = {*BELOW} - {"drawing"}
-BELOW["contents"] = {*BELOW} - {"drawing"}
-BELOW["revisit"] = {*BELOW} - {"drawing"}
-BELOW["workflow"] = {*BELOW} - {"revisit"}
-BELOW["groups"] = {*BELOW} - {"revisit"}
-BELOW["dashboard"] = {*BELOW} - {"workflow", "revisit"}
-BELOW["serving"] = {"errors", "reading", "judging", "runs", "dashboard"}
+BELOW["startup"] = {"learning"}  # called by processes of our own alone: the command line and the workers
+BELOW["runs"] = {*BELOW}
+BELOW["searching"] = BELOW["collecting"] = {*BELOW} - {"startup"}
+BELOW["serving"] = {*BELOW} - {"startup"}
 BELOW["cli"] = {*BELOW}
 
 
@@ -88,12 +84,12 @@ def test_help_is_light() -> None:
 
 
 def test_judging_and_data_need_no_keras() -> None:
-    code = "import digitlab.judging.compare, digitlab.judging.report, digitlab.data\ndigitlab.data.load()"
+    code = "import digitlab.judging.compare, digitlab.showing, digitlab.data\ndigitlab.data.load()"
     assert not loaded_after(code) & {"keras", "jax"}
 
 
 def test_drawing_needs_no_keras() -> None:
-    code = "import digitlab.drawing\nfrom digitlab.judging.figures import warm_up\nwarm_up()"
+    code = "import digitlab.showing.figures.process\nfrom digitlab.showing.figures import warm_up\nwarm_up()"
     assert not loaded_after(code) & {"keras", "jax"}
 
 

@@ -30,11 +30,11 @@ def home(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
         x_test=small.test.images,
         y_test=small.test.labels,
     )
-    from digitlab import workflow
+    from digitlab.runs import training
 
     with without_figures():
         for name in ("linear", "mlp"):
-            workflow.train(name, data=folder / "small.npz", validation=200, folder=folder / "runs", name=name, epochs=3)
+            training.train(name, data=folder / "small.npz", validation=200, folder=folder / "runs", name=name, epochs=3)
     return folder
 
 
@@ -314,5 +314,5 @@ def test_from_python(home: Path, small: Dataset, tmp_path: Path) -> None:
     assert run.state == "finished"
     with pytest.raises(package.RunError, match="Dataset made in Python"):
         package.report(run.path)
-    with mock.patch("digitlab.judging.figures.save_figures"):
+    with mock.patch("digitlab.showing.figures.save_figures"):
         assert package.report(run.path, data=small).is_file()

@@ -174,9 +174,9 @@ def test_robustness_round_trips_and_refuses_nonsense():
 def test_in_a_run_its_report_and_the_command(small, tmp_path: Path, monkeypatch, capsys):
     import dataclasses
 
-    from digitlab import revisit, workflow
     from digitlab.data import Split
     from digitlab.errors import RunError
+    from digitlab.runs import finished, training
 
     few = dataclasses.replace(small, test=Split(small.test.images[:100], small.test.labels[:100]))
     np.savez(
@@ -187,12 +187,12 @@ def test_in_a_run_its_report_and_the_command(small, tmp_path: Path, monkeypatch,
         y_test=few.test.labels,
     )
     # Not about figures, which take seconds to draw.
-    monkeypatch.setattr("digitlab.drawing.Drawer", MagicMock())
-    monkeypatch.setattr("digitlab.judging.figures.save_figures", lambda *_: None)
-    run = workflow.train("linear", data=tmp_path / "few.npz", validation=100, folder=tmp_path, name="few", epochs=2)
+    monkeypatch.setattr("digitlab.showing.figures.process.Drawer", MagicMock())
+    monkeypatch.setattr("digitlab.showing.figures.save_figures", lambda *_: None)
+    run = training.train("linear", data=tmp_path / "few.npz", validation=100, folder=tmp_path, name="few", epochs=2)
     assert run.robustness is None
     told = []
-    part = revisit.corrupted(run.path, kinds=["fog"], progress=lambda *numbers: told.append(numbers))
+    part = finished.corrupted(run.path, kinds=["fog"], progress=lambda *numbers: told.append(numbers))
     assert told == [(i, 5) for i in range(1, 6)]
     assert run.robustness is None  # a part is not kept
     assert part.untouched == run.evaluation.accuracy
@@ -216,10 +216,10 @@ def test_in_a_run_its_report_and_the_command(small, tmp_path: Path, monkeypatch,
     table = capsys.readouterr().out.splitlines()
     assert len(table) == len(CORRUPTIONS) + 3
     assert len({len(line) for line in table[: len(CORRUPTIONS) + 1]}) == 1  # aligned
-    page = revisit.report(run.path).read_text("utf-8")
+    page = finished.report(run.path).read_text("utf-8")
     assert 'id="robust"' in page and "zigzag" in page
     (run.path / "corruptions.json").write_text("{}")
     with pytest.raises(RunError, match="corruptions.json: damaged"):
         _ = run.robustness
     with pytest.raises(DataError, match="fogg"):
-        revisit.corrupted(run.path, kinds=["fogg"])
+        finished.corrupted(run.path, kinds=["fogg"])

@@ -87,7 +87,7 @@ def test_every_block_of_a_page_works(
     page: Path, small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Blocks run in order in one empty folder that holds a small data set, `small.npz`."""
-    monkeypatch.setattr("digitlab.drawing.Drawer", NoDrawer)  # no page shows a run's figures
+    monkeypatch.setattr("digitlab.showing.figures.process.Drawer", NoDrawer)  # no page shows a run's figures
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DIGITLAB_RUNS", raising=False)
     found = pages.blocks(page.read_text("utf-8"))
@@ -189,7 +189,7 @@ def flat(value: Any, path: str = "") -> set[str]:
 @pytest.fixture(scope="module")
 def real_run(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, np.ndarray]]:
     """A finished run of a user's own model, and the arrays of the checkpoint that it had on the way."""
-    from digitlab import workflow
+    from digitlab.runs import training
 
     folder = tmp_path_factory.mktemp("format")
     own = folder / "own.py"
@@ -200,7 +200,7 @@ def real_run(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     )
     kept: dict[str, np.ndarray] = {}
 
-    class Copies(workflow.Watcher):
+    class Copies(training.Watcher):
         def started(self, run: Any, *_: Any) -> None:
             self.run = run
 
@@ -208,7 +208,7 @@ def real_run(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[
             with np.load(self.run.path / "checkpoint.npz", allow_pickle=False) as file:
                 kept.update({name: file[name] for name in file.files})
 
-    run = workflow.train("linear", data=small, model=f"{own}:build", epochs=2, folder=folder, watcher=Copies())
+    run = training.train("linear", data=small, model=f"{own}:build", epochs=2, folder=folder, watcher=Copies())
     return run, kept
 
 

@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from digitlab import export
 from digitlab.data import Dataset
 from digitlab.errors import ExportError, RecipeError
-from digitlab.learning import recipe
+from digitlab.learning import export, recipe
 from digitlab.learning.engine import predict
 from digitlab.learning.models import average, build
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from judged_material import DIGITS, HOSTILE, history, make_content, pictures
 
-from digitlab.judging import figures
 from digitlab.judging.calibration import measure_reliability
-from digitlab.judging.figures.canvas import BLUE, GREEN, VERMILLION
-from digitlab.judging.figures.pictures import mosaic
+from digitlab.showing import figures
+from digitlab.showing.figures.canvas import BLUE, GREEN, VERMILLION
+from digitlab.showing.figures.mosaics import mosaic
 
 
 @pytest.fixture(scope="module")
@@ -239,6 +239,6 @@ def test_content_travels_to_another_process(content):
 
 
 def test_importing_the_room_loads_nothing_heavy():
-    code = "import sys, json, digitlab.judging.figures, digitlab.judging.report; print(json.dumps(sorted(sys.modules)))"
+    code = "import sys, json, digitlab.showing.figures, digitlab.showing; print(json.dumps(sorted(sys.modules)))"
     loaded = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout)
     assert not {"matplotlib", "seaborn", "jinja2", "PIL", "keras", "jax", "sklearn"} & set(loaded)

@@ -14,15 +14,16 @@ import numpy as np
 import pytest
 from command import without_figures
 
-from digitlab import groups, runs, workflow
+from digitlab import runs
 from digitlab.data import Dataset
 from digitlab.errors import DigitlabError, RecipeError, RunError
 from digitlab.judging.compare import Comparison, GroupComparison
 from digitlab.learning.state import TrainState
 from digitlab.reading.model import open_model
+from digitlab.runs import groups, training
 
 
-class StopAtSecond(workflow.Watcher):
+class StopAtSecond(training.Watcher):
     """Ctrl-C in the second seed."""
 
     def epoch(self, state: TrainState, epochs: int) -> None:

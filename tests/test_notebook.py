@@ -18,8 +18,8 @@ ROOT = pages.ROOT
 NO_FIGURES = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-import command, digitlab.drawing
-digitlab.drawing.Drawer = command.NoDrawer
+import command, digitlab.showing.figures.process
+digitlab.showing.figures.process.Drawer = command.NoDrawer
 """
 NOTEBOOKS = ROOT / "notebooks"
 

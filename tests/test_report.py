@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from judged_material import DIGITS, FASHION, HOSTILE, history, make_content, pictures
 
 from digitlab.judging.corruptions import CORRUPTIONS
-from digitlab.judging.report import ReportContent, render
-from digitlab.judging.report.charts import nice_ticks
-from digitlab.judging.report.pictures import COLUMNS, select
-from digitlab.judging.report.words import calibrated, confident, findings, refused
+from digitlab.showing import ReportContent, render
+from digitlab.showing.picture_sheets import COLUMNS, select
+from digitlab.showing.svg_charts import nice_ticks
+from digitlab.showing.wording import calibrated, confident, findings, refused
 
 LIMIT = 3_000_000
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from judged_material import FASHION, HOSTILE, make_content
 
-from digitlab.judging.report import ReportContent, render
+from digitlab.showing import ReportContent, render
 
 CHROMIUM = Path("/usr/bin/chromium")
 # Debian's Chromium has all it needs on disk; these keep it from looking for anything on a network.

@@ -16,11 +16,10 @@ import numpy as np
 import pytest
 from command import WITHOUT_FIGURES, environment, without_figures
 
-from digitlab import workflow
 from digitlab.data import Dataset
 from digitlab.errors import RunError
 from digitlab.learning.state import TrainState
-from digitlab.runs import Run
+from digitlab.runs import Run, training
 
 EPOCHS = 12
 # Dropout and batch normalisation carry state of their own, which must come back as well.
@@ -147,7 +146,7 @@ def test_a_full_disk_is_one_line_and_the_old_files_stay(data: Path, cache: Path,
     assert not list((tmp_path / "victim").glob("*.npz"))
 
 
-class StopAfter(workflow.Watcher):
+class StopAfter(training.Watcher):
     """Ctrl-C, in this process, after some epochs."""
 
     def __init__(self, epochs: int) -> None:
@@ -168,7 +167,7 @@ def _no_figures() -> Iterator[None]:
 @pytest.fixture
 def stopped(data: Path, tmp_path: Path) -> Run:
     with pytest.raises(KeyboardInterrupt):
-        workflow.train("linear", data=data, validation=100, folder=tmp_path, name="victim", watcher=StopAfter(2))
+        training.train("linear", data=data, validation=100, folder=tmp_path, name="victim", watcher=StopAfter(2))
     return Run(tmp_path / "victim")
 
 
@@ -178,7 +177,7 @@ def test_a_damaged_checkpoint_is_refused_and_kept(stopped: Run) -> None:
     file.write_bytes(damaged)
     history = (stopped.path / "history.csv").read_bytes()
     with pytest.raises(RunError, match="damaged checkpoint"):
-        workflow.resume(stopped.path)
+        training.resume(stopped.path)
     assert file.read_bytes() == damaged
     assert (stopped.path / "history.csv").read_bytes() == history
     assert stopped.state == "interrupted"
@@ -193,12 +192,12 @@ def test_changed_data_is_refused(stopped: Run, data: Path) -> None:
     try:
         np.savez(source, **changed)
         with pytest.raises(RunError, match="is not what it was trained on"):
-            workflow.resume(stopped.path)
+            training.resume(stopped.path)
     finally:
         source.write_bytes(good)
-    assert workflow.resume(stopped.path).state == "finished"
+    assert training.resume(stopped.path).state == "finished"
     with pytest.raises(RunError, match="finished already"):
-        workflow.resume(stopped.path)
+        training.resume(stopped.path)
 
 
 def test_a_changed_model_file_is_refused(data: Path, tmp_path: Path) -> None:
@@ -212,11 +211,11 @@ def build():
 """
     own.write_text(code)
     with pytest.raises(KeyboardInterrupt):
-        workflow.train(
+        training.train(
             model=f"{own}:build", data=data, validation=100, folder=tmp_path, name="victim", watcher=StopAfter(1)
         )
     own.write_text(code + "# another\n")
     with pytest.raises(RunError, match="changed since it began"):
-        workflow.resume("victim", folder=tmp_path)
+        training.resume("victim", folder=tmp_path)
     own.write_text(code)
-    assert workflow.resume("victim", folder=tmp_path).info["recipe"]["name"] == "own"
+    assert training.resume("victim", folder=tmp_path).info["recipe"]["name"] == "own"

@@ -20,8 +20,8 @@ from digitlab.data import Dataset
 from digitlab.judging import wilson_interval
 from digitlab.judging.compare import compare_runs
 from digitlab.judging.pairwise import compare_all, holm
-from digitlab.judging.report import RunRow, render_runs
-from digitlab.judging.report.runs_page import curves, differences, differing, seeds
+from digitlab.showing import RunRow, render_runs
+from digitlab.showing.runs_page import curves, differences, differing, seeds
 
 IMAGES = 4000
 

@@ -445,7 +445,7 @@ def test_the_server_needs_neither_keras_nor_jax() -> None:
     code = (
         "import sys, io, digitlab.serving.answers as a\nfrom digitlab.serving import make_app\nmake_app()\n"
         "from digitlab.serving.pages import drawing_page\ndrawing_page('x', None)\n"
-        "from digitlab.dashboard import dashboard\nfrom pathlib import Path\ndashboard(Path('.'), folder='none')\n"
+        "from digitlab.runs.overview import dashboard\nfrom pathlib import Path\ndashboard(Path('.'), folder='none')\n"
         "print(*{m.partition('.')[0] for m in sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

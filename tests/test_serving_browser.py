@@ -16,9 +16,9 @@ from serving_client import Server, page_with, png, running
 from test_report_browser import CONTRAST, browser, pytestmark, watch
 
 from digitlab.data import Dataset
-from digitlab.judging.report import render
 from digitlab.reading.reader import Reader
 from digitlab.serving import Settings
+from digitlab.showing import render
 
 __all__ = ["browser", "pytestmark"]  # the fixture and the condition of the other browser tests
 

@@ -18,24 +18,26 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from digitlab.data import Dataset, Split, load
     from digitlab.errors import DataError, DigitlabError, ReadingError, RecipeError, RunError
-    from digitlab.groups import Group, compare, open_group, train_group
     from digitlab.judging import Evaluation
     from digitlab.learning import RECIPES, Recipe, recipe
-    from digitlab.reading.reader import Reader, Reading
-    from digitlab.revisit import corrupted, evaluate, report
+    from digitlab.reading.reader import Reader
+    from digitlab.reading.results import Reading
     from digitlab.runs import Run, list_runs, open_run
-    from digitlab.workflow import resume, train
+    from digitlab.runs.finished import corrupted, evaluate, report
+    from digitlab.runs.groups import Group, compare, open_group, train_group
+    from digitlab.runs.training import resume, train
 
 _HOMES = {
     "digitlab.data": ("Dataset", "Split", "load"),
     "digitlab.errors": ("DataError", "DigitlabError", "ReadingError", "RecipeError", "RunError"),
-    "digitlab.groups": ("Group", "compare", "open_group", "train_group"),
+    "digitlab.runs.groups": ("Group", "compare", "open_group", "train_group"),
     "digitlab.judging": ("Evaluation",),
     "digitlab.learning": ("RECIPES", "Recipe", "recipe"),
-    "digitlab.reading.reader": ("Reader", "Reading"),
+    "digitlab.reading.reader": ("Reader",),
+    "digitlab.reading.results": ("Reading",),
     "digitlab.runs": ("Run", "list_runs", "open_run"),
-    "digitlab.revisit": ("corrupted", "evaluate", "report"),
-    "digitlab.workflow": ("resume", "train"),
+    "digitlab.runs.finished": ("corrupted", "evaluate", "report"),
+    "digitlab.runs.training": ("resume", "train"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -11,17 +11,17 @@ from digitlab.cli.errors import fail
 
 if TYPE_CHECKING:
     from digitlab.cli.progress import Quiet
-    from digitlab.groups import Group
     from digitlab.learning import Recipe
+    from digitlab.runs.groups import Group
 
 
 def train_group(
     settings: Recipe, seeds: int, jobs: int, options: dict[str, Any], *, quiet: bool, as_json: bool
 ) -> None:
     """Train a group, and print its mean, its spread and what its members know together."""
-    from digitlab import groups
     from digitlab.cli.progress import Lines, Quiet
-    from digitlab.cli.startup import compiled_programs
+    from digitlab.runs import groups
+    from digitlab.startup import compiled_programs
 
     watchers: list[Quiet] = []
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from digitlab.workflow import Watcher
+from digitlab.runs.training import Watcher
 
 if TYPE_CHECKING:
     from digitlab.data import Dataset
@@ -24,7 +24,7 @@ class Quiet(Watcher):
     def stage(self, name: str) -> None:
         """Import Keras when the model is about to be built."""
         if name == "build":
-            from digitlab.cli.startup import import_keras_quickly
+            from digitlab.startup import import_keras_quickly
 
             import_keras_quickly()
 

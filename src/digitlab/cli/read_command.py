@@ -17,7 +17,7 @@ from digitlab.files import write_atomically
 
 if TYPE_CHECKING:
     from digitlab.reading.bulk import FileReading
-    from digitlab.reading.reader import Reading
+    from digitlab.reading.results import Reading
 
 EXAMPLES = (
     "Examples: [bold]digitlab read photo.jpg 'scans/*.png'[/]; "
@@ -43,7 +43,7 @@ def read(
     """Read handwritten digits in photos, scans and drawings."""
     if as_json and as_csv:
         fail("--json and --csv: choose one of them", 2)
-    from digitlab.cli.startup import import_ndimage_quickly
+    from digitlab.startup import import_ndimage_quickly
 
     import_ndimage_quickly()
     from digitlab.reading.bulk import ReadOptions, files_of, read_files

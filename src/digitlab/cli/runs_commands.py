@@ -34,7 +34,7 @@ def runs(
     if html is not None:
         if run is not None or as_json:
             fail("--html writes a page of all runs, so it takes neither a run nor --json", 2)
-        from digitlab.dashboard import write_dashboard
+        from digitlab.runs.overview import write_dashboard
 
         print(write_dashboard(html, folder=folder))
         return
@@ -150,8 +150,8 @@ def compare(
     as_json: _Json = False,
 ) -> None:
     """Say by how much two runs, or groups of seeds, differ, and whether that is more than chance."""
-    from digitlab import groups
     from digitlab.judging.compare import Comparison
+    from digitlab.runs import groups
 
     found = groups.compare(first, second, folder=folder)
     if not as_json:
@@ -184,23 +184,22 @@ def evaluate(
     as_json: _Json = False,
 ) -> None:
     """Judge a run's model on its test images, or on other data."""
-    from digitlab.cli.startup import import_keras_quickly
+    from digitlab.startup import import_keras_quickly
 
     import_keras_quickly()
-    from digitlab import revisit
-    from digitlab.runs import open_run
+    from digitlab.runs import finished, open_run
 
     if corrupted:
         from digitlab.cli.progress import counting
 
         with counting("sets of images judged") as progress:
-            robustness = revisit.corrupted(run, data=data, folder=folder, progress=progress)
+            robustness = finished.corrupted(run, data=data, folder=folder, progress=progress)
         if as_json:
             print(json.dumps(robustness.to_dict()))
         else:
             _print_robustness(robustness)
         return
-    evaluation = revisit.evaluate(run, data=data, folder=folder)
+    evaluation = finished.evaluate(run, data=data, folder=folder)
     if as_json:
         print(json.dumps(evaluation.to_dict()))
     else:
@@ -216,15 +215,15 @@ def export(
     folder: _Runs = None,
 ) -> None:
     """Write a run's model for other programs, checked against the model first; a group as the mean of its runs."""
-    from digitlab.cli.startup import import_keras_quickly
+    from digitlab.startup import import_keras_quickly
 
     import_keras_quickly()
-    from digitlab import groups, revisit
+    from digitlab.runs import finished, groups
 
     if groups.open_group(run, folder) is not None:
         print(groups.export(run, kind, output=output, folder=folder))
         return
-    print(revisit.export(run, kind, output=output, folder=folder))
+    print(finished.export(run, kind, output=output, folder=folder))
 
 
 def _print_robustness(robustness: Robustness) -> None:
@@ -245,9 +244,9 @@ def report(
     folder: _Runs = None,
 ) -> None:
     """Draw a run's figures and write its report anew."""
-    from digitlab.cli.startup import import_keras_quickly
+    from digitlab.startup import import_keras_quickly
 
     import_keras_quickly()
-    from digitlab import revisit
+    from digitlab.runs import finished
 
-    print(revisit.report(run, folder=folder))
+    print(finished.report(run, folder=folder))

@@ -79,17 +79,18 @@ def _train(
             fail("--resume goes on with one run. Go on with a group by its first command, with --name GROUP", 2)
         train_group(settings, seeds, jobs, options, quiet=quiet, as_json=as_json)
         return
-    from digitlab import cli, workflow
+    from digitlab import cli
     from digitlab.cli.progress import Lines, Quiet
+    from digitlab.runs import training
 
     watcher = Quiet() if quiet else Lines()
-    stopwatch = workflow.Stopwatch(cli.STARTED)
+    stopwatch = training.Stopwatch(cli.STARTED)
     try:
         if resume is not None:
             _same_cores(resume, runs)
-            run = workflow.resume(resume, folder=runs, watcher=watcher, stopwatch=stopwatch)
+            run = training.resume(resume, folder=runs, watcher=watcher, stopwatch=stopwatch)
         else:
-            run = workflow.train(settings, watcher=watcher, stopwatch=stopwatch, **options)
+            run = training.train(settings, watcher=watcher, stopwatch=stopwatch, **options)
     except KeyboardInterrupt:
         _stopped(watcher)
     finally:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from digitlab.errors import ReadingError
-from digitlab.reading.reader import Reader, Reading
+from digitlab.reading.reader import Reader
+from digitlab.reading.results import Reading
 
 ENDINGS = "png jpg jpeg jpe webp tif tiff bmp gif ppm pgm pbm heic heif avif"
 SUFFIXES = frozenset(f".{ending}" for ending in ENDINGS.split(" "))
@@ -214,7 +215,7 @@ def _read_one(reader: Reader, file: Path, options: ReadOptions) -> FileReading:
     try:
         reading = reader.read(file, single=options.single)
         if options.annotate is not None or options.stages is not None:
-            from digitlab.reading.drawing import annotated, stages_picture
+            from digitlab.reading.overlay import annotated, stages_picture
 
             if options.annotate is not None:
                 annotated(file, reading).save(options.annotate / f"{file.stem}.png")

@@ -17,7 +17,7 @@ from digitlab.reading.components import (
     union,
 )
 from digitlab.reading.margins import Margins, with_even_margins
-from digitlab.reading.normalise import normalise
+from digitlab.reading.normalise import ink_inside, normalise
 from digitlab.reading.order import lines_of
 from digitlab.reading.paper import DARKEST, ink_is_dark, ink_of, levelled, noise_of, paper_of, separating_grey
 from digitlab.reading.picture import Picture
@@ -143,38 +143,6 @@ def find_glyphs(picture: Picture, *, single: bool = False, judge: Judge | None =
         scale=picture.scale,
     )
     return glyphs, stages
-
-
-def ink_inside(ink: np.ndarray, blob: Blob) -> np.ndarray:
-    """Cut a blob's ink out, its neighbours wiped, its own full darkness scaled to 1.
-
-    Args:
-        ink: (h, w) float32 of the page.
-        blob: what to cut.
-
-    Returns:
-        (blob height + 4, blob width + 4) float32.
-
-    Example:
-        >>> ink_inside(np.full((9, 9), 0.4, np.float32), Blob(3, 3, np.ones((2, 2), bool), 0.4)).shape
-        (6, 6)
-    """
-    from scipy import ndimage
-
-    pad = 2
-    mask = np.pad(blob.mask, pad)
-    # The soft edge just outside belongs to the blob as well.
-    near = ndimage.binary_dilation(mask, iterations=pad)
-    window = np.zeros(mask.shape, np.float32)
-    row0, column0 = max(0, blob.top - pad), max(0, blob.left - pad)
-    part = ink[row0 : blob.bottom + pad, column0 : blob.right + pad]
-    row, column = row0 - blob.top + pad, column0 - blob.left + pad
-    window[row : row + part.shape[0], column : column + part.shape[1]] = part
-    window = np.where(near, window, 0)
-    # Each stretch of the stroke is measured against the darkest ink near it, so the pale half of a pencil 8 stays.
-    reach = max(3, max(blob.height, blob.width) // 6) | 1
-    full = ndimage.uniform_filter(ndimage.maximum_filter(window, reach), reach)
-    return np.asarray(window / np.clip(full, 0.45 * blob.dark, 1.2 * blob.dark + 1e-3))
 
 
 def _all_of(pieces: list[Blob]) -> Blob:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from digitlab.reading.components import Blob
-from digitlab.reading.normalise import normalise
+from digitlab.reading.normalise import ink_inside, normalise
 
 # Narrower than this many of its own heights, a blob is never two digits side by side.
 MIN_ASPECT = 0.95
@@ -66,8 +66,6 @@ def _best_parts(
     blob: Blob, whole: float, ink: np.ndarray, tall: float, judge: Callable[[np.ndarray], np.ndarray]
 ) -> list[tuple[Blob, np.ndarray]] | None:
     """The best way of cutting a blob into 2 .. MAX_PARTS, by dynamic programming over its thinnest columns."""
-    from digitlab.reading.glyphs import ink_inside
-
     cuts = _cuts(blob, tall)
     if len(cuts) < 3:
         return None

@@ -231,8 +231,8 @@ class Desk:
         return HTMLResponse(page, headers={"Content-Security-Policy": RUNS_POLICY})
 
     def _runs_page(self) -> str:
-        from digitlab.dashboard import dashboard
         from digitlab.runs import runs_folder
+        from digitlab.runs.overview import dashboard
 
         return dashboard(runs_folder(self.settings.runs), folder=self.settings.runs, home="../")
 

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import re
 
-from digitlab.judging.report.filling import fill
+from digitlab.showing.html import fill
 
 
 @functools.cache

@@ -20,7 +20,7 @@ const Answer = (() => {
     return p < 0.0005 ? "<\u00a00.1\u00a0%" : `${(100 * p).toFixed(1)}\u00a0%`;
   };
   const kind = (digit) => (digit.rejected ? "no-digit" : digit.confidence < SURE ? "doubt" : "sure");
-  const shown = (digit) => (digit.rejected ? "?" : String(digit.digit));
+  const shown = (digit) => digit.character;
 
   // view: { image, size: [w, h] of the image in boxes' units, place: box -> box, clickable, page }
   function show(next, nextView) {

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from digitlab.judging.compare import spread
 from digitlab.judging.pairwise import compare_all
-from digitlab.judging.report.charts import BOTTOM, TOP, Chart, Line, line_chart, nice_ticks
-from digitlab.judging.report.filling import fill
-from digitlab.judging.report.words import NBSP, number, percent
+from digitlab.showing.html import fill
+from digitlab.showing.svg_charts import BOTTOM, TOP, Chart, Line, line_chart, nice_ticks
+from digitlab.showing.wording import NBSP, number, percent
 
 MINUS = "\N{MINUS SIGN}"
 COLOURS, DASHES = 7, 5  # as in runs.css: 35 kinds of line before one comes again

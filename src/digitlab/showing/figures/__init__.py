@@ -1,8 +1,8 @@
 """Figures: computed data in, Matplotlib artists out; `save_figures` writes all those of a run."""
 
-from digitlab.judging.figures.charts import draw_confusion, draw_curves, draw_reliability
-from digitlab.judging.figures.pictures import draw_mistakes, draw_pictures, draw_predictions, draw_samples
-from digitlab.judging.figures.save import FIGURES, FigureContent, draw_all, save_figures, warm_up
+from digitlab.showing.figures.mosaics import draw_mistakes, draw_pictures, draw_predictions, draw_samples
+from digitlab.showing.figures.plots import draw_confusion, draw_curves, draw_reliability
+from digitlab.showing.figures.save import FIGURES, FigureContent, draw_all, save_figures, warm_up
 
 __all__ = [
     "FIGURES",

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from digitlab import runs, workflow
-from digitlab.contents import dataset_of, onnx_metadata
 from digitlab.errors import ExportError, RecipeError, RunError
-from digitlab.export import FORMATS, export_model
+from digitlab.learning.export import FORMATS, export_model
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.recipe import recipe as make_recipe
-from digitlab.side_by_side import Told, check_sendable, run_at_once
+from digitlab.runs import training
+from digitlab.runs.folder import Run, check_name, list_runs, open_run, runs_folder
+from digitlab.runs.gather import dataset_of, onnx_metadata
+from digitlab.runs.parallel import Told, check_sendable, run_at_once
 
 if TYPE_CHECKING:
     from digitlab.judging import Evaluation
@@ -38,7 +39,7 @@ class Group:
     """
 
     name: str
-    runs: tuple[runs.Run, ...]
+    runs: tuple[Run, ...]
 
     @property
     def accuracies(self) -> np.ndarray:
@@ -89,7 +90,7 @@ def train_group(
     *,
     name: str | None = None,
     folder: str | Path | None = None,
-    watcher: Callable[[], workflow.Watcher] = workflow.Watcher,
+    watcher: Callable[[], training.Watcher] = training.Watcher,
     changes: dict[str, Any] | None = None,
     jobs: int = 1,
     told: Told | None = None,
@@ -124,14 +125,14 @@ def train_group(
     if jobs < 1:
         raise RecipeError(f"jobs: got {jobs}, expected at least 1: how many seeds to train at a time")
     if name is not None:
-        runs.check_name(name)
+        check_name(name)
     now = datetime.datetime.now(datetime.UTC).astimezone()
     called = name or f"{settings.name}-{now:%Y%m%d-%H%M%S}"
     members = []
     for seed in range(settings.seed, settings.seed + seeds):
         one = make_recipe(settings, seed=seed)
-        run = runs.Run(runs.runs_folder(folder) / f"{called}-seed{seed}")
-        if run.path.exists() and run.recipe != workflow.own_recipe(one, options.get("model")):
+        run = Run(runs_folder(folder) / f"{called}-seed{seed}")
+        if run.path.exists() and run.recipe != training.own_recipe(one, options.get("model")):
             raise RunError(f"{run.path}: is there already and has another recipe. Choose another --name")
         members.append((one, run))
     to_do = [(one, run) for one, run in members if not run.path.exists() or run.state != "finished"]
@@ -142,13 +143,13 @@ def train_group(
     else:
         for one, run in to_do:
             if run.path.exists():
-                workflow.resume(run.path, watcher=watcher())
+                training.resume(run.path, watcher=watcher())
             else:
-                workflow.train(one, name=run.name, folder=folder, group=called, watcher=watcher(), **options)
+                training.train(one, name=run.name, folder=folder, group=called, watcher=watcher(), **options)
     return Group(called, tuple(run for _, run in members))
 
 
-def _task(recipe: Recipe, run: runs.Run, options: dict[str, Any]) -> dict[str, Any]:
+def _task(recipe: Recipe, run: Run, options: dict[str, Any]) -> dict[str, Any]:
     """What a process of its own needs to train this run, or to go on with it."""
     from digitlab.data import Dataset
 
@@ -164,7 +165,7 @@ def _task(recipe: Recipe, run: runs.Run, options: dict[str, Any]) -> dict[str, A
 
 def open_group(name: str, folder: str | Path | None = None) -> Group | None:
     """The group of that name with its finished runs; None if no run belongs to it."""
-    found = [run for run in runs.list_runs(folder) if run.info.get("group") == name and run.state == "finished"]
+    found = [run for run in list_runs(folder) if run.info.get("group") == name and run.state == "finished"]
     return Group(name, tuple(sorted(found, key=lambda run: int(run.info["seed"])))) if found else None
 
 
@@ -191,12 +192,12 @@ def export(
     group = open_group(name, folder)
     if group is None or len(group.runs) < 2:
         raise RunError(f"{name}: no group of at least two finished runs. `digitlab runs` lists the runs")
-    path = Path(output) if output else runs.runs_folder(folder) / f"{name}.{kind}"
+    path = Path(output) if output else runs_folder(folder) / f"{name}.{kind}"
     if kind not in FORMATS or path.suffix != f".{kind}":
         raise ExportError(f"{path}: expected a file that ends in .{kind}, and a format of {', '.join(FORMATS)}")
     members = [run.model for run in group.runs]
     # Of models opened anew: one that is a layer of another has tensors of two graphs, which ONNX writing would mix up.
-    mean = average([runs.Run(run.path).model for run in group.runs])
+    mean = average([Run(run.path).model for run in group.runs])
     images = dataset_of(group.runs[0], None).test.images[:200]
     seeds = ", ".join(str(run.info["seed"]) for run in group.runs)
     metadata = onnx_metadata(group.runs[0], group.ensemble) | {"seed": f"mean of {seeds}"}
@@ -227,5 +228,5 @@ def compare(first: str | Path, second: str | Path, *, folder: str | Path | None 
     return compare_runs(left["test_labels"], *probabilities, names=(one.name, other.name))
 
 
-def _run(reference: str | Path, folder: str | Path | None, group: Group | None) -> runs.Run:
-    return group.runs[0] if group else runs.open_run(reference, folder)
+def _run(reference: str | Path, folder: str | Path | None, group: Group | None) -> Run:
+    return group.runs[0] if group else open_run(reference, folder)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from digitlab.judging.metrics import Evaluation
-    from digitlab.judging.report.content import ReportContent
+    from digitlab.showing.report_content import ReportContent
 
 
 def percent(share: float, decimals: int = 1) -> str:

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from digitlab import runs
 from digitlab.data import Dataset, load
 from digitlab.errors import DataError, RunError
 from digitlab.files import write_atomically
 from digitlab.learning.recipe import RECIPES
+from digitlab.runs.folder import Run
 
 if TYPE_CHECKING:
     from digitlab.judging import Evaluation
-    from digitlab.judging.figures import FigureContent
-    from digitlab.judging.report import ReportContent
+    from digitlab.showing import ReportContent
+    from digitlab.showing.figures import FigureContent
 
 
-def dataset_of(run: runs.Run, data: Dataset | None) -> Dataset:
+def dataset_of(run: Run, data: Dataset | None) -> Dataset:
     """The data a run was trained and judged on, loaded again and checked."""
     kept = run.info["data"]
     if data is None and kept["source"] is None:
@@ -34,7 +34,7 @@ def dataset_of(run: runs.Run, data: Dataset | None) -> Dataset:
     return dataset
 
 
-def onnx_metadata(run: runs.Run, evaluation: Evaluation) -> dict[str, str]:
+def onnx_metadata(run: Run, evaluation: Evaluation) -> dict[str, str]:
     """What the ONNX file says of itself; `temperature` is what the Reader calibrates with."""
     info = run.info
     return {
@@ -83,9 +83,9 @@ def first_weights(model: Any) -> np.ndarray | None:
     return None
 
 
-def report_content(run: runs.Run, dataset: Dataset, first_weights: np.ndarray | None) -> ReportContent:
+def report_content(run: Run, dataset: Dataset, first_weights: np.ndarray | None) -> ReportContent:
     """What figures and report show, read from the run's folder."""
-    from digitlab.judging.report import ReportContent
+    from digitlab.showing import ReportContent
 
     info, predictions = run.info, run.predictions
     return ReportContent(
@@ -125,7 +125,7 @@ def _changes(fields: dict[str, Any]) -> dict[str, Any]:
 
 def figure_content(dataset: Dataset, content: ReportContent) -> FigureContent:
     """What the figures show, small enough to be handed to another process."""
-    from digitlab.judging.figures import FigureContent
+    from digitlab.showing.figures import FigureContent
 
     few = slice(500)  # the figure of samples draws from these
     return FigureContent(
@@ -140,14 +140,14 @@ def figure_content(dataset: Dataset, content: ReportContent) -> FigureContent:
     )
 
 
-def write_report(run: runs.Run, content: ReportContent) -> None:
+def write_report(run: Run, content: ReportContent) -> None:
     """Fill the report's template and put it into the run's folder."""
-    from digitlab.judging.report import render
+    from digitlab.showing import render
 
     write_atomically(run.path / "report.html", render(content))
 
 
-def judged_data(run: runs.Run, data: str | Path | Dataset | None) -> Dataset:
+def judged_data(run: Run, data: str | Path | Dataset | None) -> Dataset:
     """The data to judge a run's model on: its own, or other data of no more classes than it knows.
 
     Raises:

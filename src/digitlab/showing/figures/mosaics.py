@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from digitlab.judging.figures.canvas import BLUE, FAINT, GREEN, INK, VERMILLION, headline, new_figure
-from digitlab.judging.report.words import confident
+from digitlab.showing.figures.canvas import BLUE, FAINT, GREEN, INK, VERMILLION, headline, new_figure
+from digitlab.showing.wording import confident
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -7,9 +7,9 @@ import hashlib
 from collections.abc import Sequence
 from importlib.resources import files
 
-from digitlab.judging.report import words
+from digitlab.showing import wording
 
-HERE = "digitlab.judging.report"
+HERE = "digitlab.showing"
 
 
 def fill(template: str, *, styles: Sequence[str], scripts: Sequence[str], package: str = HERE, **values: object) -> str:
@@ -41,7 +41,14 @@ def fill(template: str, *, styles: Sequence[str], scripts: Sequence[str], packag
     environment.filters.update(
         {
             said.__name__: said
-            for said in (words.percent, words.duration, words.number, words.moment, words.sentence, words.breakable)
+            for said in (
+                wording.percent,
+                wording.duration,
+                wording.number,
+                wording.moment,
+                wording.sentence,
+                wording.breakable,
+            )
         }
     )
     folders = [files(place) / "templates" for place in (package, HERE)]

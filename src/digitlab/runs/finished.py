@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from digitlab import runs
-from digitlab.contents import (
+from digitlab.data import Dataset
+from digitlab.errors import DataError, ExportError
+from digitlab.learning.export import FORMATS, export_model
+from digitlab.machine import machine
+from digitlab.runs.folder import FORMAT, open_run, write_json
+from digitlab.runs.gather import (
     dataset_of,
     figure_content,
     first_weights,
@@ -20,10 +24,6 @@ from digitlab.contents import (
     report_content,
     write_report,
 )
-from digitlab.data import Dataset
-from digitlab.errors import DataError, ExportError
-from digitlab.export import FORMATS, export_model
-from digitlab.machine import machine
 
 if TYPE_CHECKING:
     from digitlab.judging import Evaluation
@@ -36,9 +36,9 @@ def report(reference: str | Path, *, data: Dataset | None = None, folder: str | 
     Raises:
         RunError: no such run, not finished, or its data changed.
     """
-    from digitlab.judging.figures import save_figures
+    from digitlab.showing.figures import save_figures
 
-    run = runs.open_run(reference, folder)
+    run = open_run(reference, folder)
     dataset = dataset_of(run, data)
     content = report_content(run, dataset, first_weights(run.model))
     save_figures(run.path / "figures", figure_content(dataset, content))
@@ -63,7 +63,7 @@ def evaluate(
     from digitlab.judging import evaluate as judge
     from digitlab.learning.engine import predict
 
-    run = runs.open_run(reference, folder)
+    run = open_run(reference, folder)
     kept = run.predictions
     dataset = judged_data(run, data)
     validation = (kept["validation_probabilities"], kept["validation_labels"])
@@ -109,7 +109,7 @@ def corrupted(
     unknown = [kind for kind in chosen if kind not in CORRUPTIONS]
     if unknown or not chosen:
         raise DataError(f"no corruption {unknown[0] if unknown else ''!r}, expected some of {', '.join(CORRUPTIONS)}")
-    run = runs.open_run(reference, folder)
+    run = open_run(reference, folder)
     test = judged_data(run, data).test
     if not len(test):
         raise DataError(f"{data or run.path}: no test pictures. Give data that has some")
@@ -138,7 +138,7 @@ def corrupted(
                 future.cancel()
     robustness = Robustness(untouched, accuracies, len(test))
     if data is None and kinds is None:
-        runs.write_json(run.path / "corruptions.json", {"format": runs.FORMAT, "test": robustness.to_dict()})
+        write_json(run.path / "corruptions.json", {"format": FORMAT, "test": robustness.to_dict()})
     return robustness
 
 
@@ -168,7 +168,7 @@ def export(
     """
     if kind not in FORMATS:
         raise ExportError(f"format: got {kind!r}, expected one of {', '.join(FORMATS)}")
-    run = runs.open_run(reference, folder)
+    run = open_run(reference, folder)
     images = dataset_of(run, data).test.images[:200]
     path = Path(output) if output else run.path / f"model.{kind}"
     if path.suffix != f".{kind}":

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from digitlab.errors import RunError
 
 if TYPE_CHECKING:
-    from digitlab.judging.figures import FigureContent
+    from digitlab.showing.figures import FigureContent
 
 
 class Drawer:
@@ -33,7 +33,7 @@ class Drawer:
 
     def __enter__(self) -> Drawer:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "digitlab.drawing"],
+            [sys.executable, "-m", "digitlab.showing.figures.process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -80,7 +80,7 @@ class Drawer:
 
 def main() -> None:
     """What the process does: import, wait for the content, draw."""
-    from digitlab.judging.figures import save_figures, warm_up
+    from digitlab.showing.figures import save_figures, warm_up
 
     warm_up()
     try:

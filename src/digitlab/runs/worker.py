@@ -1,4 +1,4 @@
-"""One seed of a group in a process of its own; `digitlab.side_by_side` starts it, nobody types it."""
+"""One seed of a group in a process of its own; `digitlab.runs.parallel` starts it, nobody types it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from digitlab.cli.progress import Quiet
+from digitlab.runs.training import Watcher
 
 if TYPE_CHECKING:
     from digitlab.learning.state import TrainState
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PATIENCE = 5
 
 
-class Reporting(Quiet):
+class Reporting(Watcher):
     """A JSON line on stdout an epoch and a stage."""
 
     def epoch(self, state: TrainState, epochs: int) -> None:
@@ -31,8 +31,11 @@ class Reporting(Quiet):
         _say({"epoch": state.epoch, "epochs": epochs, **finite})
 
     def stage(self, name: str) -> None:
-        """What comes next."""
-        super().stage(name)
+        """What comes next; Keras is imported the quick way when the model is about to be built."""
+        if name == "build":
+            from digitlab.startup import import_keras_quickly
+
+            import_keras_quickly()
         _say({"stage": name})
 
 
@@ -53,9 +56,9 @@ def _end_with_parent() -> None:
 
 def main() -> None:
     """Train or go on, as the task on stdin says."""
-    from digitlab import workflow
     from digitlab.errors import DigitlabError
     from digitlab.learning.recipe import Recipe
+    from digitlab.runs import training
 
     task: dict[str, Any] = pickle.load(sys.stdin.buffer)  # noqa: S301  (from our own parent process)
     if hasattr(os, "sched_setaffinity"):
@@ -65,10 +68,10 @@ def main() -> None:
     watcher = Reporting()
     try:
         if task["resume"] is not None:
-            workflow.resume(task["resume"], data=task["dataset"], watcher=watcher)
+            training.resume(task["resume"], data=task["dataset"], watcher=watcher)
         else:
             recipe = Recipe.from_dict(task["recipe"])
-            workflow.train(recipe, name=task["name"], watcher=watcher, **task["options"])
+            training.train(recipe, name=task["name"], watcher=watcher, **task["options"])
     except KeyboardInterrupt:
         os._exit(130)  # the run is kept; the thread that reads stdin would hold the interpreter
     except (DigitlabError, FloatingPointError, OSError, MemoryError) as error:

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from digitlab.reading.glyphs import Stages
 from digitlab.reading.picture import open_pages
-from digitlab.reading.reader import Reading
+from digitlab.reading.results import Reading
 
 GOOD, DOUBTFUL, REJECTED = (0, 128, 70), (200, 110, 0), (200, 30, 40)
 # Below this confidence a digit is drawn as doubtful.

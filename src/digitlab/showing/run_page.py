@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from digitlab.judging.report import charts, pictures, words
-from digitlab.judging.report.filling import fill
+from digitlab.showing import picture_sheets, svg_charts, wording
+from digitlab.showing.html import fill
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from digitlab.judging.report.content import ReportContent
+    from digitlab.showing.report_content import ReportContent
 
 TOP_CONFUSIONS = 6
 MOST_UNITS = 64  # of the first layer; more would be a wallpaper
@@ -42,7 +42,7 @@ def render(content: ReportContent) -> str:
     """
     from markupsafe import Markup
 
-    chosen, sheet = pictures.fitting(content)
+    chosen, sheet = picture_sheets.fitting(content)
     return fill(
         "page.html",
         styles=("style.css",),
@@ -50,22 +50,24 @@ def render(content: ReportContent) -> str:
         c=content,
         e=content.evaluation,
         # Only files of this package pass unescaped, and base64 made here.
-        sheet_url=Markup(pictures.data_url(sheet)),  # noqa: S704
-        sheet_columns=pictures.COLUMNS,
-        sheet_rows=max(1, -(-len(chosen.shown) // pictures.COLUMNS)),
-        outcomes=pictures.data_url(pictures.outcome_map(content.probabilities.argmax(axis=1) == content.labels)),
+        sheet_url=Markup(picture_sheets.data_url(sheet)),  # noqa: S704
+        sheet_columns=picture_sheets.COLUMNS,
+        sheet_rows=max(1, -(-len(chosen.shown) // picture_sheets.COLUMNS)),
+        outcomes=picture_sheets.data_url(
+            picture_sheets.outcome_map(content.probabilities.argmax(axis=1) == content.labels)
+        ),
         payload=payload(content, chosen),
         tiles=tiles(content, chosen),
         chosen=chosen,
-        findings=words.findings(content),
+        findings=wording.findings(content),
         frequent=frequent(content, chosen),
         matrix=matrix(content),
         worst=worst(content),
-        training=charts.training_charts(content),
-        calibration=words.calibrated(content.evaluation),
-        reliability=charts.reliability_charts(content),
-        coverage=charts.coverage_chart(content),
-        refusals=[(share, words.refused(content.evaluation, share)) for share in (0.01, 0.02, 0.05)],
+        training=svg_charts.training_charts(content),
+        calibration=wording.calibrated(content.evaluation),
+        reliability=svg_charts.reliability_charts(content),
+        coverage=svg_charts.coverage_chart(content),
+        refusals=[(share, wording.refused(content.evaluation, share)) for share in (0.01, 0.02, 0.05)],
         robust=robust(content, chosen),
         layers=funnel(content.layers),
         weights=first_layer(content),
@@ -75,7 +77,7 @@ def render(content: ReportContent) -> str:
     )
 
 
-def payload(content: ReportContent, chosen: pictures.Selection) -> dict[str, Any]:
+def payload(content: ReportContent, chosen: picture_sheets.Selection) -> dict[str, Any]:
     """Gather what the script needs: columns of numbers, one entry for each picture on the sheet.
 
     Args:
@@ -101,7 +103,7 @@ def payload(content: ReportContent, chosen: pictures.Selection) -> dict[str, Any
         "names": [str(name) for name in content.class_names],
         "confusion": content.evaluation.confusion.tolist(),
         "dense": dense,
-        "columns": pictures.COLUMNS,
+        "columns": picture_sheets.COLUMNS,
         "mistakes": chosen.mistakes,
         "errors": content.evaluation.samples - content.evaluation.correct,
         "index": shown.tolist(),
@@ -116,18 +118,18 @@ def payload(content: ReportContent, chosen: pictures.Selection) -> dict[str, Any
     }
 
 
-def tiles(content: ReportContent, chosen: pictures.Selection) -> dict[int, dict[str, Any]]:
+def tiles(content: ReportContent, chosen: picture_sheets.Selection) -> dict[int, dict[str, Any]]:
     """Say for every picture on the sheet where it lies and what it is, for the parts written without the script."""
     found = {}
     doubtful = set(content.evaluation.doubtful)
     for place, index in enumerate(chosen.shown.tolist()):
         row = content.probabilities[index]
         label, read = int(content.labels[index]), int(row.argmax())
-        sure = words.confident(float(row.max()))
+        sure = wording.confident(float(row.max()))
         mark = "; people doubt the official label" if index in doubtful else ""
         found[index] = {
-            "column": place % pictures.COLUMNS,
-            "row": place // pictures.COLUMNS,
+            "column": place % picture_sheets.COLUMNS,
+            "row": place // picture_sheets.COLUMNS,
             "wrong": label != read,
             "sure": sure,
             "words": f"Test picture {index}: {content.class_names[label]} read as {content.class_names[read]}, "
@@ -136,7 +138,7 @@ def tiles(content: ReportContent, chosen: pictures.Selection) -> dict[int, dict[
     return found
 
 
-def frequent(content: ReportContent, chosen: pictures.Selection) -> list[dict[str, Any]]:
+def frequent(content: ReportContent, chosen: picture_sheets.Selection) -> list[dict[str, Any]]:
     """Find the most frequent confusions, each with its most confident pictures."""
     labels = content.labels[chosen.shown[: chosen.mistakes]]
     read = content.probabilities[chosen.shown[: chosen.mistakes]].argmax(axis=1)
@@ -187,9 +189,9 @@ def worst(content: ReportContent) -> list[str]:
         others[true] = 0
         read = int(others.argmax())
         said.append(
-            f"{content.class_names[read]} ({int(others[read]):,}{words.NBSP}{words.TIMES})"
+            f"{content.class_names[read]} ({int(others[read]):,}{wording.NBSP}{wording.TIMES})"
             if others[read]
-            else words.DASH
+            else wording.DASH
         )
     return said
 
@@ -232,19 +234,19 @@ def shape_words(shape: object) -> str:
     """Write a layer's output shape without the batch.
 
     Example:
-        >>> shape_words([None, 28, 28]).replace(words.TIMES, "x"), shape_words("(None, 10)")
+        >>> shape_words([None, 28, 28]).replace(wording.TIMES, "x"), shape_words("(None, 10)")
         ('28 x 28', '(None, 10)')
     """
     if isinstance(shape, tuple | list):
-        return f" {words.TIMES} ".join(f"{part:,}" for part in shape if part is not None)
+        return f" {wording.TIMES} ".join(f"{part:,}" for part in shape if part is not None)
     return "" if shape is None else str(shape)
 
 
-def robust(content: ReportContent, chosen: pictures.Selection) -> dict[str, Any] | None:
+def robust(content: ReportContent, chosen: picture_sheets.Selection) -> dict[str, Any] | None:
     """Prepare the part on pictures made worse: for each kind its words, mean, chart, and one picture suffering it."""
     from digitlab.judging.corruptions import CORRUPTIONS
 
-    drawn = charts.corruption_charts(content)
+    drawn = svg_charts.corruption_charts(content)
     if not drawn:
         return None
     # The same picture throughout, so that the kinds can be compared: a typical one of a class in the middle.
@@ -255,7 +257,7 @@ def robust(content: ReportContent, chosen: pictures.Selection) -> dict[str, Any]
             "mean": mean,
             "chart": chart,
             "words": CORRUPTIONS[kind].words if kind in CORRUPTIONS else "",
-            "strip": pictures.data_url(pictures.worse_strip(content.images[typical], kind, len(values)))
+            "strip": picture_sheets.data_url(picture_sheets.worse_strip(content.images[typical], kind, len(values)))
             if kind in CORRUPTIONS and len(values) <= len(CORRUPTIONS[kind].strengths)
             else "",
         }
@@ -289,7 +291,7 @@ def first_layer(content: ReportContent) -> dict[str, Any] | None:
         "whole": whole,
         # As many screen pixels for one weight: a small window of a convolution would else be a speck.
         "scale": 28 / max(weights.shape[:2]) if whole else max(1, round(24 / max(weights.shape[:2]))),
-        "url": pictures.data_url(pictures.weight_sheet(weights, order, columns)),
+        "url": picture_sheets.data_url(picture_sheets.weight_sheet(weights, order, columns)),
         "columns": columns,
         "rows": -(-len(order) // columns),
         "height": weights.shape[0],

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from digitlab.judging.figures.charts import draw_confusion, draw_curves, draw_reliability
-from digitlab.judging.figures.pictures import draw_mistakes, draw_predictions, draw_samples
+from digitlab.showing.figures.mosaics import draw_mistakes, draw_predictions, draw_samples
+from digitlab.showing.figures.plots import draw_confusion, draw_curves, draw_reliability
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

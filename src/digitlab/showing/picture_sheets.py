@@ -16,7 +16,7 @@ import numpy as np
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from digitlab.judging.report.content import ReportContent
+    from digitlab.showing.report_content import ReportContent
 
     Integers = npt.NDArray[np.int64]
 

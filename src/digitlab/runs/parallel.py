@@ -43,7 +43,7 @@ def run_at_once(tasks: Sequence[dict[str, Any]], jobs: int, told: Told) -> None:
     """Do all tasks, at most `jobs` at a time and never more than there are cores.
 
     Args:
-        tasks: What `digitlab.cli.seed_worker` takes, each with a "name".
+        tasks: What `digitlab.runs.worker` takes, each with a "name".
         jobs: At least 1.
         told: Called as they go on, one call at a time.
 
@@ -94,7 +94,7 @@ def _run_one(
 ) -> str | None:
     """Do one task in a process; what went wrong, if something did."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "digitlab.cli.seed_worker"],
+        [sys.executable, "-m", "digitlab.runs.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

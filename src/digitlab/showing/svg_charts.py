@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from digitlab.judging.report.words import NBSP, percent
+from digitlab.showing.wording import NBSP, percent
 
 if TYPE_CHECKING:
-    from digitlab.judging.report.content import ReportContent
+    from digitlab.showing.report_content import ReportContent
 
 WIDTH = 400
 LEFT, RIGHT, TOP, BOTTOM = 48, 16, 10, 34

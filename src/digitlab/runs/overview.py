@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from digitlab import runs
 from digitlab.errors import RunError
 from digitlab.files import write_atomically
+from digitlab.runs.folder import Run, list_runs, runs_folder
 
 if TYPE_CHECKING:
-    from digitlab.judging.report import RunRow
+    from digitlab.showing import RunRow
 
 
 def write_dashboard(file: str | Path, *, folder: str | Path | None = None) -> Path:
@@ -50,15 +50,15 @@ def dashboard(beside: Path, *, folder: str | Path | None = None, home: str | Non
     Returns:
         HTML.
     """
-    from digitlab.judging.report import render_runs
+    from digitlab.showing import render_runs
 
-    rows = [describe(run, beside) for run in runs.list_runs(folder)]
-    return render_runs(rows, title=str(runs.runs_folder(folder)), home=home)
+    rows = [describe(run, beside) for run in list_runs(folder)]
+    return render_runs(rows, title=str(runs_folder(folder)), home=home)
 
 
-def describe(run: runs.Run, beside: Path) -> RunRow:
+def describe(run: Run, beside: Path) -> RunRow:
     """What the page says of one run; `beside` is the page's folder, for the link to the run's report."""
-    from digitlab.judging.report import RunRow
+    from digitlab.showing import RunRow
 
     info, state = run.info, run.state
     data: dict[str, Any] = info.get("data") or {}
@@ -101,7 +101,7 @@ def describe(run: runs.Run, beside: Path) -> RunRow:
     )
 
 
-def _short(error: RunError, run: runs.Run) -> str:
+def _short(error: RunError, run: Run) -> str:
     """An error without the path of the run that stands beside it."""
     return str(error).replace(f"{run.path}{os.sep}", "")
 

@@ -10,8 +10,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from digitlab import runs
-from digitlab.contents import (
+from digitlab.data import Dataset, load
+from digitlab.errors import ExportError, RecipeError, RunError
+from digitlab.files import write_atomically
+from digitlab.learning.export import export_model
+from digitlab.learning.recipe import Recipe
+from digitlab.learning.recipe import recipe as make_recipe
+from digitlab.machine import machine, versions
+from digitlab.runs.folder import (
+    FORMAT,
+    Run,
+    check_free,
+    create_run,
+    history_csv,
+    locked,
+    open_run,
+    runs_folder,
+    write_arrays,
+    write_json,
+)
+from digitlab.runs.gather import (
     dataset_of,
     describe_layers,
     figure_content,
@@ -20,25 +38,18 @@ from digitlab.contents import (
     report_content,
     write_report,
 )
-from digitlab.data import Dataset, load
-from digitlab.errors import ExportError, RecipeError, RunError
-from digitlab.export import export_model
-from digitlab.files import write_atomically
-from digitlab.learning.recipe import Recipe
-from digitlab.learning.recipe import recipe as make_recipe
-from digitlab.machine import machine, versions
 
 if TYPE_CHECKING:
-    from digitlab.drawing import Drawer
-    from digitlab.judging.report import ReportContent
     from digitlab.learning.engine import Progress
     from digitlab.learning.state import TrainState
+    from digitlab.showing import ReportContent
+    from digitlab.showing.figures.process import Drawer
 
 
 class Watcher:
     """What `train` tells while it works; this one keeps silent, the command line's draws a progress bar."""
 
-    def started(self, run: runs.Run, data: Dataset, model: Any, state: TrainState | None) -> None:
+    def started(self, run: Run, data: Dataset, model: Any, state: TrainState | None) -> None:
         """The run folder is made and the model is built; `state` is what it goes on from."""
 
     def progress(self, progress: Progress) -> None:
@@ -85,7 +96,7 @@ def train(
     watcher: Watcher | None = None,
     stopwatch: Stopwatch | None = None,
     **changes: Any,
-) -> runs.Run:
+) -> Run:
     """Train a recipe, judge the result on the test images once, and leave a finished run folder.
 
     Args:
@@ -97,7 +108,7 @@ def train(
         engine: "auto", "compiled" or "fit".
         folder: Where runs live; else `DIGITLAB_RUNS`, else ``runs``.
         name: The run's name; else made from recipe and time.
-        group: The group of seeds it belongs to; see `digitlab.groups`.
+        group: The group of seeds it belongs to; see `digitlab.runs.groups`.
         watcher: Told how far it is.
         stopwatch: One that is running already, so that the run's seconds count from there.
         **changes: Fields of the recipe, as in ``epochs=3``.
@@ -115,21 +126,21 @@ def train(
         >>> run.evaluation.accuracy  # doctest: +SKIP
         0.982
     """
-    from digitlab.drawing import Drawer
     from digitlab.learning.engine import check_engine
+    from digitlab.showing.figures.process import Drawer
 
     watcher, stopwatch = watcher or Watcher(), stopwatch or Stopwatch()
     settings = own_recipe(make_recipe(recipe, **changes), model)
     check_engine(engine)
     own = _own_model(settings.network)
-    runs.check_free(runs.runs_folder(folder), name)
+    check_free(runs_folder(folder), name)
     _stage(watcher, stopwatch, "data")
     dataset = data if isinstance(data, Dataset) else load(data, validation=validation)
     with Drawer() as drawer:
         built = _build(settings, dataset, model if callable(model) else None, watcher, stopwatch)
         # Only now, so that a mistake in data or model leaves no folder behind.
-        run = runs.create_run(
-            runs.runs_folder(folder),
+        run = create_run(
+            runs_folder(folder),
             name,
             {
                 "recipe": settings.to_dict(),
@@ -144,7 +155,7 @@ def train(
                 "machine": machine(),
             },
         )
-        with runs.locked(run):
+        with locked(run):
             return _carry_out(run, built, dataset, None, drawer, watcher, stopwatch)
 
 
@@ -156,7 +167,7 @@ def resume(
     folder: str | Path | None = None,
     watcher: Watcher | None = None,
     stopwatch: Stopwatch | None = None,
-) -> runs.Run:
+) -> Run:
     """Go on with a run that was stopped, wherever that was; it ends as if it had never been.
 
     Args:
@@ -173,11 +184,11 @@ def resume(
     Raises:
         RunError: no such run, finished already, in use, its data or model changed, or its checkpoint is damaged.
     """
-    from digitlab.drawing import Drawer
+    from digitlab.showing.figures.process import Drawer
 
     watcher, stopwatch = watcher or Watcher(), stopwatch or Stopwatch()
-    run = runs.open_run(reference, folder)
-    with runs.locked(run):
+    run = open_run(reference, folder)
+    with locked(run):
         info = run.info
         if info["state"] == "finished":
             raise RunError(f"{run.path}: finished already. Look at it with: digitlab runs {run.path}")
@@ -203,14 +214,14 @@ def _build(
 
 
 def _carry_out(
-    run: runs.Run,
+    run: Run,
     model: Any,
     dataset: Dataset,
     state: TrainState | None,
     drawer: Drawer,
     watcher: Watcher,
     stopwatch: Stopwatch,
-) -> runs.Run:
+) -> Run:
     """Train, judge, keep; whatever happens, `run.json` says how far it came."""
     try:
         watcher.started(run, dataset, model, state)
@@ -231,7 +242,7 @@ def _carry_out(
     return run
 
 
-def _train(run: runs.Run, model: Any, dataset: Dataset, state: TrainState | None, watcher: Watcher) -> None:
+def _train(run: Run, model: Any, dataset: Dataset, state: TrainState | None, watcher: Watcher) -> None:
     """Train the model, a checkpoint an epoch."""
     from digitlab.learning import engine as engines
 
@@ -252,10 +263,10 @@ def _train(run: runs.Run, model: Any, dataset: Dataset, state: TrainState | None
         on_progress=watcher.progress,
     )
     # A kill between the checkpoint and the history of the last epoch leaves the history a row short.
-    write_atomically(run.path / "history.csv", runs.history_csv(state.history))
+    write_atomically(run.path / "history.csv", history_csv(state.history))
 
 
-def _judge(run: runs.Run, dataset: Dataset, model: Any, watcher: Watcher, stopwatch: Stopwatch) -> ReportContent:
+def _judge(run: Run, dataset: Dataset, model: Any, watcher: Watcher, stopwatch: Stopwatch) -> ReportContent:
     """Look at the test images, once; keep model, predictions and numbers."""
     _stage(watcher, stopwatch, "judge")
     from digitlab.judging import evaluate as judge
@@ -275,8 +286,8 @@ def _judge(run: runs.Run, dataset: Dataset, model: Any, watcher: Watcher, stopwa
     )
     _stage(watcher, stopwatch, "save")
     _save_model(run, model)
-    runs.write_arrays(run.path / "predictions.npz", arrays)
-    runs.write_json(run.path / "metrics.json", {"format": runs.FORMAT, "test": evaluation.to_dict()})
+    write_arrays(run.path / "predictions.npz", arrays)
+    write_json(run.path / "metrics.json", {"format": FORMAT, "test": evaluation.to_dict()})
     try:
         export_model(model, run.path / "model.onnx", dataset.test.images[:200], onnx_metadata(run, evaluation))
     except ExportError as error:  # a user's own layers; the run is whole without it
@@ -285,7 +296,7 @@ def _judge(run: runs.Run, dataset: Dataset, model: Any, watcher: Watcher, stopwa
     return report_content(run, dataset, first_weights(model))
 
 
-def _save_model(run: runs.Run, model: Any) -> None:
+def _save_model(run: Run, model: Any) -> None:
     """`model.keras`, compiled with stock parts only, so that plain Keras opens it and can evaluate it at once."""
     from digitlab.learning.engine import make_loss
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from digitlab.judging.figures.canvas import BLUE, FAINT, INK, PAPER, RULE, VERMILLION, dress, headline, new_figure
-from digitlab.judging.figures.pictures import short
+from digitlab.showing.figures.canvas import BLUE, FAINT, INK, PAPER, RULE, VERMILLION, dress, headline, new_figure
+from digitlab.showing.figures.mosaics import short
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,0 +1,37 @@
+"""Everything about a run: its folder, training, resuming, groups of seeds, and what can be done once it is finished."""
+
+from __future__ import annotations
+
+from digitlab.runs.folder import (
+    FORMAT,
+    STATES,
+    Run,
+    check_free,
+    check_name,
+    create_run,
+    history_csv,
+    is_locked,
+    list_runs,
+    locked,
+    open_run,
+    runs_folder,
+    write_arrays,
+    write_json,
+)
+
+__all__ = [
+    "FORMAT",
+    "STATES",
+    "Run",
+    "check_free",
+    "check_name",
+    "create_run",
+    "history_csv",
+    "is_locked",
+    "list_runs",
+    "locked",
+    "open_run",
+    "runs_folder",
+    "write_arrays",
+    "write_json",
+]
