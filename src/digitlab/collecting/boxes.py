@@ -28,7 +28,7 @@ class Box:
         grey: (h, w) uint8, the box and a little around it, paper and light divided out and its outline wiped out.
         ink: square millimetres that are written on.
         corners: in how many of the box's four corners there is ink.
-        strokes: how much of each diagonal, from the ink in one corner to that in the opposite one, is inked: two shares.
+        strokes: the inked share of each diagonal, from the ink in one corner to that in the opposite one.
     """
 
     row: int
@@ -195,7 +195,7 @@ def _cut(
 
 
 def _ends(written: np.ndarray, edge: int) -> list[tuple[int, int] | None]:
-    """The ink nearest to each corner, (row, column), where it is near: top left, top right, bottom left, bottom right."""
+    """The ink nearest to each corner, (row, column), or None: top left, top right, bottom left, bottom right."""
     core = written[edge:-edge, edge:-edge]
     height, width = core.shape
     rows, columns = np.nonzero(core)

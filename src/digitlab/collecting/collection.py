@@ -213,7 +213,9 @@ class Collection:
         count = 0
         for name in names:
             if not re.fullmatch(r"[^/\\]+/[^/\\]+\.png", name) or ".." in Path(name).parts:
-                raise DataError(f"{name}: not an image of {self.path}, expected a line such as 3/anna-1f3a9c02-r3c07.png")
+                raise DataError(
+                    f"{name}: not an image of {self.path}, expected a line such as 3/anna-1f3a9c02-r3c07.png"
+                )
             file = self.path / name
             if file.is_file():
                 file.unlink()

@@ -20,7 +20,7 @@ MOST_CANDIDATES = 24
 
 @dataclass(frozen=True)
 class Mark:
-    """A square with a square hole, as it may be a corner mark: centre and area in pixels, and whether it has the dot."""
+    """A square with a square hole, perhaps a corner mark: centre and area in pixels, and whether it has the dot."""
 
     x: float
     y: float
@@ -83,10 +83,9 @@ def find_sheet(pixels: np.ndarray, name: str = "photo") -> np.ndarray:
         if error < least:
             best, least = matrix, error
     if best is None:
-        count = len(candidates)
         raise ReadingError(
-            f"{name}: {count if count < 4 else 'not'} {'of ' if count < 4 else ''}the sheet's four corner marks found,"
-            " expected all four. Photograph the whole sheet, flat and sharp; for a page without marks give --text."
+            f"{name}: no sheet found, expected all four of its corner marks. Photograph the whole sheet, flat and"
+            " sharp; for a page without marks give --text."
         )
     return best
 
@@ -142,7 +141,7 @@ def _candidates(grey: np.ndarray) -> list[Mark]:
     for number, window in enumerate(ndimage.find_objects(labels), 1):
         rows, columns = (part.stop - part.start for part in window)
         # 8 mm of a sheet that fills a sixth of the picture at the least, all of it at the most.
-        if not (6 <= min(rows, columns) and max(rows, columns) <= longest / 10 and 0.3 < rows / columns < 3.3):
+        if not (min(rows, columns) >= 6 and max(rows, columns) <= longest / 10 and 0.3 < rows / columns < 3.3):
             continue
         own = labels[window] == number
         mark = _mark(own, dark[window], window)

@@ -29,7 +29,8 @@ class Gathered:
         empty: Boxes in which nothing is written.
         crossed_out: Boxes that were crossed out.
         unused: Lines of a page whose number of signs does not agree with the text.
-        doubtful: Of the added ones, those to look at: the reader takes them for another digit, or they may be crossed out.
+        doubtful: Of the added ones, those to look at: the reader takes them for another digit, or they may be crossed
+            out.
     """
 
     file: str
@@ -115,7 +116,9 @@ def collect_page(
     lines = [line for line in lines if line]
     wrong = next((sign for line in lines for sign in line if not (sign.isascii() and sign.isdigit())), "")
     if wrong or not lines:
-        raise DataError(f"--text: got {wrong or text!r}, expected the page's digits, lines separated by /, as in 012/345")
+        raise DataError(
+            f"--text: got {wrong or text!r}, expected the page's digits, lines separated by /, as in 012/345"
+        )
     path, digest = _opened(photo, collection, writer)
     if collection.knows(digest):
         return Gathered(path.name, known=True)
@@ -123,7 +126,7 @@ def collect_page(
         from digitlab.reading.reader import Reader
 
         reader = Reader()
-    signs: dict[int, list[tuple[np.ndarray, tuple[int, int, int, int], int]]] = {}
+    signs: dict[int, list[tuple[np.ndarray, tuple[int, int, int, int], int | None]]] = {}
     for found in reader.read(path).digits:
         signs.setdefault(found.line, []).append((found.glyph, found.box, found.digit))
     rows = list(signs.values())
@@ -189,7 +192,7 @@ def crossed_out(boxes: list[Box], chances: np.ndarray) -> np.ndarray:
     usual = np.array([np.median(ink[rows == row]) for row in rows])
     corners = np.array([box.corners for box in boxes])
     weaker, stronger = np.sort(np.array([box.strokes for box in boxes]), axis=1).T
-    return (
+    return np.asarray(
         (weaker > 0.85)
         | ((corners >= 3) & (chances < 0.5))
         | ((ink > 2.2 * usual) & (chances < 0.5))

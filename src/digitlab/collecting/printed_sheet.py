@@ -79,7 +79,8 @@ def _pdf(paper: str, writer: str) -> bytes:
     # Fonts as outlines of their own letters (Type 42): text stays text, and prints the same everywhere.
     with mpl.rc_context({"pdf.fonttype": 42}):
         # No date in it: the same sheet is the same file.
-        FigureCanvasPdf(figure).print_pdf(out, metadata={"Title": "digitlab sheet", "CreationDate": None})
+        canvas: Any = FigureCanvasPdf(figure)
+        canvas.print_pdf(out, metadata={"Title": "digitlab sheet", "CreationDate": None})
     return out.getvalue()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cache
 
@@ -11,6 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from digitlab.collecting import layout
+from digitlab.collecting.corner_marks import homography
 from digitlab.collecting.printed_sheet import sheet_figure
 
 DPI = 200
@@ -87,7 +89,7 @@ def _cross_out(coverage: np.ndarray, box: tuple[float, float, float, float], rng
 
     if rng.random() < 0.25:
         knots = [near(x0 + 2 + (i % 2) * (x1 - x0 - 4), y0 + 2 + i * (y1 - y0 - 4) / 9) for i in range(10)]
-        ways = list(zip(knots[:-1], knots[1:], strict=True))
+        ways = list(itertools.pairwise(knots))
     else:
         ways = [(near(x0, y0), near(x1, y1)), (near(x1, y0), near(x0, y1))]
     half = 0.3 * PER_MM
@@ -113,18 +115,16 @@ def photographed(page: np.ndarray, rng: np.random.Generator) -> Image.Image:
     turn = rng.uniform(0, 2 * np.pi)
     scale = 0.78 * size / rows
     middle = np.array([size / 2, size / 2])
-    corners = np.array([(0, 0), (columns, 0), (columns, rows), (0, rows)], float) - (columns / 2, rows / 2)
+    own_middle = np.array([columns / 2, rows / 2])
+    corners = np.array([(0, 0), (columns, 0), (columns, rows), (0, rows)], float) - own_middle
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     target = corners @ rotation.T * scale + middle + rng.normal(0, 0.025 * size, (4, 2))
     target = np.clip(target, 3, size - 3)
-    from digitlab.collecting.corner_marks import homography
-
-    back = homography(target, corners + (columns / 2, rows / 2))
+    back = homography(target, corners + own_middle)
     canvas = Image.fromarray(page.clip(0, 255).astype(np.uint8))
-    warped = canvas.transform((size, size), Image.Transform.PERSPECTIVE, tuple(back.ravel()[:8]), Image.Resampling.BICUBIC)
-    inside = Image.new("L", canvas.size, 255).transform(
-        (size, size), Image.Transform.PERSPECTIVE, tuple(back.ravel()[:8]), Image.Resampling.BILINEAR
-    )
+    numbers = tuple(back.ravel()[:8])
+    warped = canvas.transform((size, size), Image.Transform.PERSPECTIVE, numbers, Image.Resampling.BICUBIC)
+    inside = Image.new("L", canvas.size, 255).transform((size, size), Image.Transform.PERSPECTIVE, numbers)
     alpha = np.asarray(inside, np.float32)[..., None] / 255
     photo = np.asarray(warped, np.float32) * alpha + (1 - alpha) * table
     y, x = np.mgrid[0 : 1 : size * 1j, 0 : 1 : size * 1j].astype(np.float32)
