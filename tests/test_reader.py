@@ -17,10 +17,11 @@ from PIL import Image
 from scipy.sparse.csgraph import connected_components
 
 from digitlab.errors import ReadingError
-from digitlab.reading.bulk import CSV_FIELDS, ReadOptions, files_of, read_files
+from digitlab.reading.bulk import ReadOptions, files_of, read_files
 from digitlab.reading.model import tempered
 from digitlab.reading.overlay import annotated, stages_picture
 from digitlab.reading.reader import BUNDLED, Reader
+from digitlab.reading.spreadsheet import DIGIT_FIELDS
 from digitlab.reading.word_filter import _groups, in_words
 
 READER = Reader(threads=1)
@@ -280,7 +281,7 @@ def test_many_files_are_read_in_order_and_errors_do_not_stop_them(folder: Path) 
         else:
             assert row["text"] == "\n".join(row["lines"]) == READER.read(result.file).text
             assert set(row) == {"file", "text", "lines", "numbers", "digits", "turned", "seconds"}
-        assert all(set(fields) == set(CSV_FIELDS) for fields in result.as_rows())
+        assert all(set(fields) == set(DIGIT_FIELDS) for fields in result.as_rows())
     assert sorted(file.name for file in (folder / "seen").iterdir()) == ["page0.png", "page1.png", "page2.png"]
     assert len(list((folder / "stages").iterdir())) == 3
 
