@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 FEWEST_CLASSES, MOST_CLASSES = 2, 100
 TEST_SHARE = 6  # one picture in six is a test picture, as in MNIST
-_CLUTTER = {"__macosx", "thumbs.db", "desktop.ini"}
+# Beside what systems leave: the page that `digitlab collect` writes into a folder of own digits.
+_CLUTTER = {"__macosx", "thumbs.db", "desktop.ini", "contact-sheet.html"}
 
 
 @dataclass(frozen=True, eq=False)
