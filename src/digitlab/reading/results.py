@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from digitlab.reading.numbers import SEPARATORS, blanks_before, number_in, value_of, words_of
+from digitlab.reading.numbers import blanks_before, number_in, value_of, words_of
 
 if TYPE_CHECKING:
     from digitlab.reading.glyphs import Stages
@@ -105,6 +106,7 @@ class Reading:
         stages: what each step made of each page, to see why something was misread.
         file: the picture's name, "" for one from memory.
         turned: for each page the degrees by which it was turned clockwise to be read; empty where none was.
+        spaced: False where a line is one number, whatever its gaps.
 
     Example:
         >>> def sign(left, text):
@@ -121,24 +123,25 @@ class Reading:
     stages: tuple[Stages, ...] = ()
     file: str = ""
     turned: tuple[float, ...] = ()
+    spaced: bool = True
 
     @cached_property
-    def _groups(self) -> list[tuple[ReadDigit, ...]]:
+    def groups(self) -> list[tuple[ReadDigit, ...]]:
         """The signs between two blanks or line ends, in order."""
         if not self.digits:
             return []
         boxes = np.array([digit.upright or digit.box for digit in self.digits])
         lines = np.array([digit.line for digit in self.digits])
         characters = "".join(digit.character for digit in self.digits)
-        blanks = blanks_before(boxes, characters, lines)
+        blanks = blanks_before(boxes, characters, lines) if self.spaced else np.zeros(len(lines), bool)
         return [self.digits[group.start : group.stop] for group in words_of(characters, blanks, lines)]
 
     @property
     def lines(self) -> list[str]:
         """The text, line by line: a blank between numbers, `?` for what is no digit."""
         lines: dict[int, list[str]] = {}
-        for group in self._groups:
-            lines.setdefault(group[0].line, []).append(_text(group))
+        for group in self.groups:
+            lines.setdefault(group[0].line, []).append(sign_text(group))
         return [" ".join(groups) for groups in lines.values()]
 
     @property
@@ -149,18 +152,14 @@ class Reading:
     @property
     def digits_only(self) -> str:
         """The text without separators and blanks: digits and `?`, line by line."""
-        lines: dict[int, str] = {}
-        for digit in self.digits:
-            if digit.character not in SEPARATORS:
-                lines[digit.line] = lines.get(digit.line, "") + digit.character
-        return "\n".join(lines.values())
+        return self.without_separators().text
 
     @property
     def numbers(self) -> tuple[Number, ...]:
         """Every number, in reading order."""
         numbers = []
-        for group in self._groups:
-            part = number_in(_text(group))
+        for group in self.groups:
+            part = number_in(sign_text(group))
             if part is not None:
                 numbers.append(_number(group[part]))
         return tuple(numbers)
@@ -176,8 +175,13 @@ class Reading:
 
     def without_words(self) -> Reading:
         """Drop every group that holds not one digit: words, blots, lone separators."""
-        kept = [group for group in self._groups if any(not sign.rejected and not sign.separator for sign in group)]
+        kept = [group for group in self.groups if any(not sign.rejected and not sign.separator for sign in group)]
         return replace(self, digits=tuple(sign for group in kept for sign in group))
+
+    def without_separators(self) -> Reading:
+        """Drop separators and the blanks between numbers: each line becomes one row of digits and `?`."""
+        kept = [digit for digit in self.digits if digit.rejected or not digit.separator]
+        return replace(self, digits=tuple(kept), spaced=False)
 
     def as_dict(self) -> dict[str, Any]:
         """Turn into what `digitlab read --json` prints for a picture."""
@@ -192,12 +196,13 @@ class Reading:
         }
 
 
-def _text(signs: tuple[ReadDigit, ...]) -> str:
+def sign_text(signs: Sequence[ReadDigit]) -> str:
+    """Write signs one after the other."""
     return "".join(sign.character for sign in signs)
 
 
 def _number(signs: tuple[ReadDigit, ...]) -> Number:
-    text = _text(signs)
+    text = sign_text(signs)
     boxes = np.array([sign.box for sign in signs])
     left, top = (int(edge) for edge in boxes[:, :2].min(0))
     right, bottom = (int(edge) for edge in boxes[:, 2:].max(0))
