@@ -294,13 +294,13 @@ def score(state: dict[str, torch.Tensor], data: tuple[list[np.ndarray], list[np.
 
 
 def export(state: Path, out: Path) -> None:
-    """Write the network as ONNX: `ink` (1, 1, h, w) float32, sides divisible by 16, to `signs` (1, 23, h/4, w/4)."""
+    """Write the network as ONNX: `ink` (n, 1, h, w) float32, sides divisible by 16, to `signs` (n, 23, h/4, w/4)."""
     model = Spotter()
     model.load_state_dict(torch.load(state))
     model.eval()
     torch.onnx.export(
         model, (torch.zeros(1, 1, *SHAPE),), str(out), input_names=["ink"], output_names=["signs"], opset_version=17, dynamo=False,
-        dynamic_axes={"ink": {2: "height", 3: "width"}, "signs": {2: "rows", 3: "columns"}},
+        dynamic_axes={"ink": {0: "n", 2: "height", 3: "width"}, "signs": {0: "n", 2: "rows", 3: "columns"}},
     )  # fmt: skip
     print(f"{out}: {out.stat().st_size:,} bytes, {sum(p.numel() for p in model.parameters()):,} parameters")
 

@@ -73,12 +73,12 @@ class Stages:
     scale: float = 1.0
 
 
-def find_glyphs(picture: Picture, *, spotter: Any, single: bool = False) -> tuple[list[Glyph], Stages]:
+def find_glyphs(picture: Picture, *, spotter: Any = None, single: bool = False) -> tuple[list[Glyph], Stages]:
     """Find the signs of a page and bring each into MNIST's geometry.
 
     Args:
         picture: the page.
-        spotter: ONNX Runtime's session of the spotter.
+        spotter: ONNX Runtime's session of the spotter; only `single` does without.
         single: the whole picture is one digit: every piece of it is joined, and the spotter is not asked.
 
     Returns:

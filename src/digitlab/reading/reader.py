@@ -14,7 +14,7 @@ from digitlab.reading.model import open_model, tempered
 from digitlab.reading.normalise import views_of
 from digitlab.reading.picture import open_pages
 from digitlab.reading.results import ReadDigit, Reading
-from digitlab.reading.spotter import CHARACTERS, open_spotter
+from digitlab.reading.spotter import CHARACTERS, open_spotter, signs_alone
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,6 +26,8 @@ UNSURE = 0.95
 SURE = 0.9
 # Where a model's file does not say: refuse what the network itself gives less than this.
 LEAST_CONFIDENCE = 0.4
+# Refuse what is less likely than this to be one of our signs.
+LIKE_A_DIGIT = 0.5
 # Exponents of the two networks that name a digit.
 SPOTTER, IMAGE = 0.7, 0.5
 
@@ -57,10 +59,7 @@ class Reader:
         self.temperature = self.model.number("temperature", 1.0)
         self.least_confidence = self.model.number("least_confidence", LEAST_CONFIDENCE)
         self.spotter = open_spotter(BUNDLED / "spotter.onnx", threads=threads)
-        self.gate = open_model(BUNDLED / "gate.onnx", threads=threads)
-        self.gate_threshold = self.gate.number("threshold", 0.5)
-        # Above the threshold, but where few digits of a number lie.
-        self.gate_doubt = self.gate.number("doubt", self.gate_threshold)
+        self.least_likeness = LIKE_A_DIGIT
         self.reject = reject
 
     def predict(self, images: np.ndarray) -> np.ndarray:
@@ -88,7 +87,7 @@ class Reader:
             images: (n, 28, 28) uint8, bright ink on 0, MNIST's geometry.
 
         Returns:
-            (n,) float32, 0..1; below `gate_threshold` a picture is rejected.
+            (n,) float32, 0..1; below `least_likeness` an image is rejected.
 
         Raises:
             ReadingError: another shape or dtype.
@@ -97,7 +96,7 @@ class Reader:
             >>> Reader().likeness(np.zeros((3, 28, 28), np.uint8)).shape
             (3,)
         """
-        return self.gate.probabilities(_checked(images))[:, 0]
+        return np.asarray(signs_alone(self.spotter, _checked(images))[:, :10].sum(1))
 
     def read(self, source: str | Path | BinaryIO | np.ndarray | Image.Image, *, single: bool = False) -> Reading:
         """Read every digit of a picture.
@@ -133,12 +132,10 @@ class Reader:
             return []
         images = np.stack([glyph.image for glyph in glyphs])
         seen = self._looked_at_twice(images)
-        signs = np.stack(
-            [
-                np.eye(len(CHARACTERS), dtype=np.float32)[:10].T @ row if glyph.probabilities is None else glyph.probabilities
-                for glyph, row in zip(glyphs, seen, strict=True)
-            ]
-        )
+        alone = [glyph.probabilities is None for glyph in glyphs]
+        signs = np.stack([np.zeros(len(CHARACTERS), np.float32) if g.probabilities is None else g.probabilities for g in glyphs])
+        if any(alone):
+            signs[alone] = signs_alone(self.spotter, images[alone])
         probabilities = together(signs, seen)
         return [
             self._named_one(glyph, row, first_line, page) for glyph, row in zip(glyphs, probabilities, strict=True)
@@ -161,6 +158,7 @@ class Reader:
             line=first_line + glyph.line,
             page=page,
             separator="" if best < 10 or reason else CHARACTERS[best],
+            probabilities=row,
         )
 
     def _looked_at_twice(self, images: np.ndarray) -> np.ndarray:
@@ -183,7 +181,7 @@ class Reader:
             return ""
         if not image.any():
             return "blank"
-        if likeness < 0.5:
+        if likeness < self.least_likeness:
             return f"looks like no digit ({likeness:.2f} of 1)"
         if confidence < self.least_confidence:
             return f"too uncertain which digit ({confidence:.2f} of 1)"

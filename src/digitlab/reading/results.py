@@ -31,6 +31,8 @@ class ReadDigit:
         line: the number of its line in the reading, from 0.
         page: the number of its page, from 0; more than one only in a TIFF or PDF.
         separator: one of `/ - . , : + =`; "" for a digit.
+        probabilities: (18,) float32, of each of `spotter.CHARACTERS` (ten digits, seven separators, any other sign);
+            None where it was not said.
         upright: the box on the page as it was turned for reading; None where it was not turned.
     """
 
@@ -43,6 +45,7 @@ class ReadDigit:
     line: int
     page: int = 0
     separator: str = ""
+    probabilities: np.ndarray | None = None
     upright: Box | None = None
 
     @property

@@ -92,6 +92,35 @@ def spots_of(session: Any, ink: np.ndarray, tall: float) -> Spots:
     return Spots(spots.boxes * scale, spots.scores, spots.probabilities)
 
 
+def signs_alone(session: Any, images: np.ndarray) -> np.ndarray:
+    """Name signs that stand alone, already cut out and brought into MNIST's geometry.
+
+    Args:
+        session: ONNX Runtime's session of the spotter.
+        images: (n, 28, 28) uint8, bright ink on 0.
+
+    Returns:
+        (n, 18) float32 over `CHARACTERS`; rows sum to 1. Where no sign is seen, the rest is "?".
+    """
+    found = np.zeros((len(images), len(CHARACTERS)), np.float32)
+    # MNIST's digits are 20 pixels tall, in the middle of the image.
+    side, scale = 80, TALL / 20
+    for start in range(0, len(images), 64):
+        batch = images[start : start + 64].astype(np.float32) / 255
+        inner = round(28 * scale)
+        large = np.stack([_resized(image, (inner, inner)) for image in batch])
+        edge = (side - inner) // 2
+        padded = np.pad(large, ((0, 0), (edge, side - inner - edge), (edge, side - inner - edge)))
+        out = session.run(None, {"ink": padded[:, None]})[0]
+        for row, answer in enumerate(out, start):
+            spots = _decoded(answer)
+            if len(spots):
+                best = int(spots.scores.argmax())
+                found[row] = spots.probabilities[best] * spots.scores[best]
+    found[:, -1] += 1 - found.sum(1)
+    return found
+
+
 def nothing() -> Spots:
     """No sign at all."""
     return Spots(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, len(CHARACTERS)), np.float32))

@@ -59,26 +59,26 @@ def read(reader: Reader, picture: BinaryIO, options: ReadingOptions) -> dict[str
     reading = reader.read(picture, single=options.single)
     answer = reading.as_dict()
     if options.explain:
-        _explain(answer, reader, reading)
+        _explain(answer, reading)
     if options.stages:
         answer["stages"] = [_stage_pictures(stages) for stages in reading.stages]
     return answer
 
 
-def _explain(answer: dict[str, Any], reader: Reader, reading: Reading) -> None:
+def _explain(answer: dict[str, Any], reading: Reading) -> None:
     """Add what a person needs to see why: the size of each page, and what the network saw and thought of each digit."""
     import numpy as np
 
     answer["pages"] = [list(_size(stages)) for stages in reading.stages]
     if not reading.digits:
         return
-    glyphs = np.stack([digit.glyph for digit in reading.digits])
-    for entry, digit, row, like in zip(
-        answer["digits"], reading.digits, reader.predict(glyphs), reader.likeness(glyphs), strict=True
-    ):
+    for entry, digit in zip(answer["digits"], reading.digits, strict=True):
+        row = np.zeros(11) if digit.probabilities is None else digit.probabilities
+        ten = row[:10] / max(float(row[:10].sum()), 1e-9)
         entry["page"], entry["line"] = digit.page, digit.line
-        entry["probabilities"] = [round(float(p), 6) for p in row]
-        entry["likeness"] = round(float(like), 4)
+        # Of the ten digits, were it one; and whether it is any sign that digitlab knows.
+        entry["probabilities"] = [round(float(p), 6) for p in ten]
+        entry["likeness"] = round(float(1 - row[-1]), 4)
         entry["glyph"] = digit.glyph.tolist()
 
 
@@ -199,7 +199,7 @@ def model_card(reader: Reader, name: str) -> dict[str, Any]:
         "scores": scores,
         "temperature": reader.temperature,
         "least_confidence": reader.least_confidence,
-        "likeness_threshold": reader.gate_threshold,
+        "likeness_threshold": reader.least_likeness,
     }
 
 
