@@ -15,7 +15,19 @@ SOURCE = ROOT / "src" / "digitlab"
 
 # From the ground up.
 ROOMS = (
-    *("errors", "files", "machine", "probabilities", "data", "judging", "reading", "learning", "showing", "startup"),
+    *(
+        "errors",
+        "version",
+        "files",
+        "machine",
+        "probabilities",
+        "data",
+        "judging",
+        "reading",
+        "learning",
+        "showing",
+        "startup",
+    ),
     *("runs", "searching", "collecting", "serving", "cli"),
 )
 

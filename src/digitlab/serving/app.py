@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-import os
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
@@ -21,11 +20,12 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from digitlab import __version__
 from digitlab.errors import DigitlabError, ReadingError, ServingError
+from digitlab.machine import usable_cores
 from digitlab.reading.reader import Reader
 from digitlab.serving import answers, guard
 from digitlab.serving.answers import ReadingOptions
+from digitlab.version import __version__
 
 MAX_FILES = 64
 # 28 x 28 pictures as JSON take some 2 kB each, and many times that while they are unpacked.
@@ -138,7 +138,7 @@ class Desk:
         self.settings = settings
         self.reader = Reader(settings.model)
         self.name = "digits" if settings.model is None else _model_name(Path(settings.model))
-        self.limit = anyio.CapacityLimiter(settings.threads or os.cpu_count() or 1)
+        self.limit = anyio.CapacityLimiter(settings.threads or len(usable_cores()))
         self.started = time.monotonic()
         self.card = answers.model_card(self.reader, self.name)
 
