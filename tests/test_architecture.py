@@ -21,6 +21,7 @@ ROOMS = (
         "files",
         "machine",
         "probabilities",
+        "processes",
         "data",
         "judging",
         "reading",

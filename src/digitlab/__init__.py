@@ -13,14 +13,15 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from digitlab.version import __version__
+from digitlab.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from digitlab.data import Dataset, Split, load
     from digitlab.errors import DataError, DigitlabError, ReadingError, RecipeError, RunError
     from digitlab.judging import Evaluation
     from digitlab.learning import RECIPES, Recipe, recipe
-    from digitlab.reading.reader import Reader, Reading
+    from digitlab.reading.reader import Reader
+    from digitlab.reading.results import Reading
     from digitlab.runs import Run, list_runs, open_run
     from digitlab.runs.finished import compare, evaluate, evaluate_corrupted, export, report
     from digitlab.runs.finished import evaluate_corrupted as corrupted
@@ -34,7 +35,8 @@ _HOMES = {
     "digitlab.errors": ("DataError", "DigitlabError", "ReadingError", "RecipeError", "RunError"),
     "digitlab.judging": ("Evaluation",),
     "digitlab.learning": ("RECIPES", "Recipe", "recipe"),
-    "digitlab.reading.reader": ("Reader", "Reading"),
+    "digitlab.reading.reader": ("Reader",),
+    "digitlab.reading.results": ("Reading",),
     "digitlab.runs": ("Run", "list_runs", "open_run"),
     "digitlab.runs.finished": ("compare", "evaluate", "evaluate_corrupted", "export", "report"),
     "digitlab.runs.group_training": ("train_group",),

@@ -232,8 +232,11 @@ def _carry_out(
         drawer.draw(run.path / "figures", figure_content(dataset, content))
         write_report(run.path / "report.html", content)
         drawer.wait()
+        # Written once more, which is quick the second time: report, run.json and terminal say the same seconds.
+        seconds = stopwatch.seconds()
+        write_report(run.path / "report.html", dataclasses.replace(content, seconds=seconds))
         # Last of all: a run that says "finished" has everything.
-        run.update(state="finished", seconds=stopwatch.seconds())
+        run.update(state="finished", seconds=seconds)
         (run.path / "checkpoint.npz").unlink(missing_ok=True)
     except BaseException as error:
         with contextlib.suppress(Exception):  # a full disk must not hide why it failed
