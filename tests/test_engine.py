@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from digitlab.data import Dataset
 from digitlab.errors import RecipeError, RunError
-from digitlab.learning import Recipe, engine, recipe
-from digitlab.learning.engine import Pictures, order, predict, train
+from digitlab.learning import Recipe, compiled_engine, engine, optimizer, recipe
+from digitlab.learning.batches import LabelledImages, epoch_permutation
+from digitlab.learning.engine import train
 from digitlab.learning.models import build
+from digitlab.learning.predict import predict
 from digitlab.learning.schedule import one_cycle
 from digitlab.learning.state import TrainState, load, to_bytes
 
@@ -29,10 +34,10 @@ RECIPES = [
 ]
 
 
-def pictures(small: Dataset) -> tuple[Pictures, Pictures]:
+def pictures(small: Dataset) -> tuple[LabelledImages, LabelledImages]:
     return (
-        Pictures(small.train.images, small.train.labels),
-        Pictures(small.validation.images, small.validation.labels),
+        LabelledImages(small.train.images, small.train.labels),
+        LabelledImages(small.validation.images, small.validation.labels),
     )
 
 
@@ -53,17 +58,17 @@ def test_compiled_engine_equals_plain_keras_fit(settings: Recipe, small: Dataset
 
     plain = build(settings)
     steps = -(-len(training) // settings.batch_size) * settings.epochs
-    plain.compile(engine.make_optimizer(settings, steps), engine.make_loss(settings), metrics=["accuracy"])
+    plain.compile(optimizer.make_optimizer(settings, steps), optimizer.make_loss(settings), metrics=["accuracy"])
     one_hot = settings.loss == "categorical_crossentropy"
 
-    def arrays(some: Pictures, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def arrays(some: LabelledImages, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         x = some.images[indices].reshape(-1, *plain.input_shape[1:]).astype("float32")
         y = some.labels[indices].astype("int32")
         return x, np.eye(10, dtype="float32")[y] if one_hot else y
 
     logs: dict[str, list[float]] = {}
     for epoch in range(settings.epochs):
-        x, y = arrays(training, order(settings.seed, epoch, len(training)))
+        x, y = arrays(training, epoch_permutation(settings.seed, epoch, len(training)))
         history = plain.fit(
             x,
             y,
@@ -125,7 +130,7 @@ def test_convolutions_with_everything_resume_bit_equal(small: Dataset) -> None:
     import keras
     from keras import layers
 
-    some = Pictures(small.train.images[:120], small.train.labels[:120])
+    some = LabelledImages(small.train.images[:120], small.train.labels[:120])
     states: list[TrainState] = []
 
     def make() -> keras.Model:
@@ -191,7 +196,7 @@ def test_length_of_stretches_does_not_change_the_result(small: Dataset, monkeypa
     settings = recipe("mlp", epochs=1, dropout=0.2)
     states = []
     for seconds in (0.0, 100.0):  # stretches of one step, and as long as the epoch
-        monkeypatch.setattr(engine, "STRETCH_SECONDS", seconds)
+        monkeypatch.setattr(compiled_engine, "STRETCH_SECONDS", seconds)
         states.append(train(build(settings), settings, *pictures(small), engine="compiled"))
     assert bits(states[0]) == bits(states[1])
     assert without_seconds(states[0]) == without_seconds(states[1])
@@ -236,8 +241,8 @@ def test_no_validation_images_give_nan(small: Dataset) -> None:
 
 def test_order_is_a_new_permutation_each_epoch() -> None:
     for epoch in range(3):
-        assert sorted(order(7, epoch, 1003)) == list(range(1003))
-    assert order(7, 0, 50).tolist() != order(7, 1, 50).tolist()
+        assert sorted(epoch_permutation(7, epoch, 1003)) == list(range(1003))
+    assert epoch_permutation(7, 0, 50).tolist() != epoch_permutation(7, 1, 50).tolist()
 
 
 def test_predict_is_the_models_own_answer(small: Dataset) -> None:
@@ -283,17 +288,81 @@ def test_unknown_engine_and_wrong_state_are_refused(small: Dataset) -> None:
         train(build(wider), wider, pictures(small)[0], resume=other)
 
 
-def test_all_seeds_of_a_recipe_are_one_compiled_program(small: Dataset) -> None:
-    from digitlab.learning.compiled_engine import CompiledTrainer
+def test_recipes_that_differ_in_numbers_and_seed_are_one_compiled_program(small: Dataset) -> None:
+    """What a search changes from trial to trial compiles nothing; that it has its effect is held against `fit`."""
+    import jax
 
-    programs = []
-    for seed in (0, 1):
-        settings = recipe("fast99", seed=seed, shift=1.0, dropout=0.2, batch_size=20, average=0.9)
-        trainer = CompiledTrainer(
-            build(settings), settings, Pictures(small.train.images, small.train.labels), None, None
-        )
-        indices = order(seed, 0, len(small.train))
-        sums = (np.float32(0), np.int32(0))
-        arguments = (trainer._carry, sums, trainer._key, trainer._pictures, indices, (0, 1))
-        programs.append(trainer._stretch.lower(*arguments, size=20).as_text())
-    assert programs[0] == programs[1]
+    numbers = {"shift": 1.0, "dropout": 0.2, "average": 0.9, "weight_decay": 1e-2, "label_smoothing": 0.1}
+    loss = "categorical_crossentropy"
+    first = recipe("mlp", hidden=(12,), batch_size=20, epochs=1, optimizer="adamw", loss=loss, **numbers)
+    changed = {name: value / 2 for name, value in numbers.items()}
+    others = [recipe(first, seed=1, epochs=2, warmup=0.0, peak_rate=0.01), recipe(first, **changed)]
+    train(build(first), first, *pictures(small), engine="compiled")
+    models = [build(settings) for settings in others]
+    compiled: list[str] = []
+
+    def listen(event: str, *_: object, **__: object) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        states = [train(m, s, *pictures(small), engine="compiled") for m, s in zip(models, others, strict=True)]
+        assert not compiled
+        linear = recipe("linear", epochs=1, batch_size=70)
+        train(build(linear), linear, *pictures(small), engine="compiled")
+        assert compiled
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    plain = train(build(others[1]), others[1], *pictures(small), engine="fit")
+    np.testing.assert_allclose(states[1].history["loss"], plain.history["loss"], rtol=1e-4)
+    np.testing.assert_allclose(states[1].history["val_loss"], plain.history["val_loss"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["compiled", "fit"])
+def test_whole_weights_are_images_repeated(name: str, small: Dataset) -> None:
+    """One batch an epoch, so that the order plays no part."""
+    settings = recipe("mlp", hidden=(8,), epochs=3, batch_size=500)
+    images, labels = small.train.images[:100], small.train.labels[:100]
+    times = np.random.default_rng(0).integers(0, 4, 100)
+    weighted = LabelledImages(images, labels, times / times.mean())
+    models = [build(settings), build(settings)]
+    train(models[0], settings, weighted, engine=name)
+    train(models[1], settings, LabelledImages(images.repeat(times, 0), labels.repeat(times)), engine=name)
+    for ours, theirs in zip(models[0].get_weights(), models[1].get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["compiled", "fit"])
+def test_patience_keeps_the_best_epoch_and_resumes_bit_equal(name: str, small: Dataset) -> None:
+    settings = recipe("linear", epochs=30, patience=2, peak_rate=0.3, schedule="constant", batch_size=500, average=0.5)
+    training, validation = pictures(small)
+    states: list[TrainState] = []
+    model, resumed = build(settings), build(settings)
+    state = train(model, settings, training, validation, engine=name, on_epoch=states.append)
+    accuracies = state.history["val_accuracy"]
+    best = int(np.argmax(accuracies))
+    assert best < state.epoch - 1 < settings.epochs - 1
+    assert state.epoch - 1 - engine.best_epoch(state.history) == settings.patience
+    right = (predict(model, validation.images).argmax(1) == validation.labels).mean()
+    assert right == pytest.approx(max(accuracies))
+
+    kept = [load_bytes(state) for state in (states[-2], states[-1])]
+    again = train(resumed, settings, training, validation, engine=name, resume=kept[0])
+    assert bits(again) == bits(state)
+    assert [w.tobytes() for w in resumed.get_weights()] == [w.tobytes() for w in model.get_weights()]
+    assert train(resumed, settings, training, validation, engine=name, resume=kept[1]).epoch == state.epoch
+
+
+def load_bytes(state: TrainState) -> TrainState:
+    """The state as it comes back from its file."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "checkpoint.npz"
+        file.write_bytes(to_bytes(state))
+        return load(file)
+
+
+def test_patience_needs_validation_images(small: Dataset) -> None:
+    settings = recipe("linear", patience=2)
+    with pytest.raises(RecipeError, match="patience: got 2 without validation images"):
+        train(build(settings), settings, pictures(small)[0])

@@ -144,6 +144,8 @@ def summary(run: Run) -> dict[str, Any]:
 
 def closing_words(run: Run) -> str:
     """The result as a person reads it."""
+    from digitlab.showing.wording import duration
+
     info, e = run.info, run.evaluation
     low, high = e.accuracy_interval
     classes = info["data"]["classes"]
@@ -157,7 +159,7 @@ def closing_words(run: Run) -> str:
     lines += [
         f"run     {run.path}",
         f"report  {run.path / 'report.html'}  (open it in a browser)",
-        f"time    {info['seconds']['total']:.1f} s, of which {sum(run.history['seconds']):.1f} s training",
+        f"time    {duration(info['seconds']['total'])}, of which {duration(sum(run.history['seconds']))} training",
     ]
     return "\n".join(lines)
 

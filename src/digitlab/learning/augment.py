@@ -16,6 +16,10 @@ from digitlab.learning.recipe import Recipe
 _KNOTS = 7
 
 
+# The fields that say how far a picture is changed, in the order in which a compiled program takes them.
+STRENGTHS = ("shift", "rotate", "scale", "shear", "elastic", "thickness")
+
+
 def active(recipe: Recipe) -> bool:
     """Whether the recipe changes pictures at all.
 
@@ -23,7 +27,7 @@ def active(recipe: Recipe) -> bool:
         >>> active(Recipe()), active(Recipe(shift=2.0))
         (False, True)
     """
-    return any((recipe.shift, recipe.rotate, recipe.scale, recipe.shear, recipe.elastic, recipe.thickness))
+    return any(getattr(recipe, name) for name in STRENGTHS)
 
 
 def step_key(seed: int, step: Any) -> Any:
@@ -33,7 +37,7 @@ def step_key(seed: int, step: Any) -> Any:
     return jax.random.fold_in(jax.random.key(seed), step)
 
 
-def apply(key: Any, images: Any, recipe: Recipe) -> Any:
+def apply(key: Any, images: Any, recipe: Recipe, strengths: Any = None) -> Any:
     """Change each picture at random, as far as the recipe's fields allow.
 
     Strokes are thickened or thinned first, while the picture is sharp; then one bilinear interpolation does the
@@ -42,7 +46,10 @@ def apply(key: Any, images: Any, recipe: Recipe) -> Any:
     Args:
         key: A JAX random key, as from `step_key`.
         images: (n, 28, 28), 0..255, ink bright on 0.
-        recipe: Uses shift (pixels), rotate (degrees), scale, shear (shares), elastic (pixels), thickness (share).
+        recipe: Uses shift (pixels), rotate (degrees), scale, shear (shares), elastic (pixels), thickness (share); those
+            that are 0 are left out.
+        strengths: (6,) in the order of `STRENGTHS`, in place of the recipe's, so that recipes of the same kinds of
+            change share one compiled program.
 
     Returns:
         (n, 28, 28) float32, 0..255; the same numbers as given where the recipe changes nothing.
@@ -65,16 +72,18 @@ def apply(key: Any, images: Any, recipe: Recipe) -> Any:
         return images
     stroke_key, affine_key, elastic_key = jax.random.split(key, 3)
     count, height, width = images.shape
+    values = [getattr(recipe, name) for name in STRENGTHS] if strengths is None else strengths
+    shift, rotate, scale, shear, elastic, thickness = values
     if recipe.thickness:
-        images = _thickened(images, jax.random.uniform(stroke_key, (count,), minval=-1, maxval=1) * recipe.thickness)
+        images = _thickened(images, jax.random.uniform(stroke_key, (count,), minval=-1, maxval=1) * thickness)
     if not any((recipe.shift, recipe.rotate, recipe.scale, recipe.shear, recipe.elastic)):
         return images
     draws = jax.random.uniform(affine_key, (6, count), minval=-1, maxval=1)
-    down, across = (recipe.shift * draws[i, :, None, None] for i in (0, 1))
-    angle = np.pi / 180 * recipe.rotate * draws[2, :, None, None]
+    down, across = (shift * draws[i, :, None, None] for i in (0, 1))
+    angle = np.pi / 180 * rotate * draws[2, :, None, None]
     # Height and width are sized each for itself, as hands do: a narrow 0, a wide 2.
-    taller, wider = (1 + recipe.scale * draws[i, :, None, None] for i in (3, 4))
-    slant = recipe.shear * draws[5, :, None, None]
+    taller, wider = (1 + scale * draws[i, :, None, None] for i in (3, 4))
+    slant = shear * draws[5, :, None, None]
     # From each pixel of the result back to where it comes from, about the middle of the picture.
     y = (jnp.arange(height) - (height - 1) / 2)[None, :, None]
     x = (jnp.arange(width) - (width - 1) / 2)[None, None, :]
@@ -82,7 +91,7 @@ def apply(key: Any, images: Any, recipe: Recipe) -> Any:
     rows = (cos * y - sin * x) / taller + (height - 1) / 2 - down
     columns = (sin * y + cos * x + slant * y) / wider + (width - 1) / 2 - across
     if recipe.elastic:
-        field = recipe.elastic * _smooth_field(elastic_key, count, height, width)
+        field = elastic * _smooth_field(elastic_key, count, height, width)
         rows, columns = rows + field[0], columns + field[1]
     return _sampled(images, rows, columns)
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from digitlab.learning import augment
 from digitlab.learning.backend import import_keras
-from digitlab.learning.engine import Pictures, averaged, make_loss, make_optimizer, order, restore, steps_per_epoch
+from digitlab.learning.batches import LabelledImages, epoch_permutation, steps_per_epoch
+from digitlab.learning.optimizer import assign_variables, ema_weights, make_loss, make_optimizer
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.state import TrainState
 
@@ -21,8 +22,8 @@ class FitTrainer:
         self,
         model: Any,
         recipe: Recipe,
-        training: Pictures,
-        validation: Pictures | None,
+        training: LabelledImages,
+        validation: LabelledImages | None,
         resume: TrainState | None,
     ) -> None:
         steps = steps_per_epoch(len(training), recipe.batch_size)
@@ -32,8 +33,8 @@ class FitTrainer:
         self._augment: Any = None
         self._variables = [*model.trainable_variables, *model.non_trainable_variables]
         if resume:
-            restore(self._variables, resume.weights, "weights")
-            restore(optimizer.variables, resume.optimizer, "optimizer variables")
+            assign_variables(self._variables, resume.weights, "weights")
+            assign_variables(optimizer.variables, resume.optimizer, "optimizer variables")
         # Keras puts the averages into the model at the end of each `fit`, here an epoch; `finish` does it once.
         optimizer.finalize_variable_values = lambda _: None
         model.compile(optimizer=optimizer, loss=make_loss(recipe), metrics=["accuracy"])
@@ -65,7 +66,7 @@ class FitTrainer:
         optimizer, variables = self._model.optimizer, self._model.trainable_variables
         state, values = [v.value for v in optimizer.variables], [v.value for v in variables]
         return [
-            np.asarray(import_keras().ops.convert_to_numpy(v)) for v in averaged(optimizer, state, variables, values)
+            np.asarray(import_keras().ops.convert_to_numpy(v)) for v in ema_weights(optimizer, state, variables, values)
         ]
 
     def _swap(self, values: list[np.ndarray]) -> list[np.ndarray]:
@@ -80,7 +81,8 @@ class FitTrainer:
         """See `engine.Trainer`."""
         keras = import_keras()
         images, labels, size = self._training.images, self._training.labels, self._recipe.batch_size
-        indices = order(self._recipe.seed, number, len(images))
+        indices = epoch_permutation(self._recipe.seed, number, len(images))
+        weights = self._training.weights
         inputs, targets, changed = self._inputs, self._targets, self._changed
         first = number * steps_per_epoch(len(images), size)
 
@@ -88,9 +90,10 @@ class FitTrainer:
             def __len__(self) -> int:
                 return steps_per_epoch(len(images), size)
 
-            def __getitem__(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+            def __getitem__(self, i: int) -> tuple[np.ndarray, ...]:
                 chosen = indices[i * size : (i + 1) * size]
-                return inputs(changed(images[chosen], first + i)), targets(labels[chosen])
+                batch = inputs(changed(images[chosen], first + i)), targets(labels[chosen])
+                return batch if weights is None else (*batch, weights[chosen])
 
         class Report(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
             def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
@@ -121,6 +124,13 @@ class FitTrainer:
         optimizer = tuple(np.asarray(numpy(v.value)) for v in self._model.optimizer.variables)
         return weights, len(self._model.trainable_variables), optimizer
 
-    def finish(self) -> None:
-        """`fit` trained the model itself; only averaged weights are left to put in."""
-        self._swap(self._kept())
+    def kept(self) -> tuple[np.ndarray, ...]:
+        """See `engine.Trainer`."""
+        numpy = import_keras().ops.convert_to_numpy
+        others = [np.array(numpy(v.value)) for v in self._model.non_trainable_variables]
+        return (*self._kept(), *others)
+
+    def finish(self, weights: tuple[np.ndarray, ...]) -> None:
+        """See `engine.Trainer`."""
+        for variable, value in zip(self._variables, weights, strict=True):
+            variable.assign(value)

@@ -95,6 +95,11 @@ class Recipe:
         0.0, "Augmentation: thicken or thin strokes by up to this share of a pixel.", bounds="from 0 to 1"
     )
     epochs: int = _setting(10, "Passes over the training images.", bounds="of at least 1")
+    patience: int = _setting(
+        0,
+        "Stop after so many epochs without a better validation accuracy and keep the best epoch's weights; 0: never.",
+        bounds="of at least 0",
+    )
     batch_size: int = _setting(32, "Images in a training step.", bounds="of at least 1")
     seed: int = _setting(
         0, "Seed of weights, order and dropout; the same seed gives the same weights.", bounds="of at least 0"

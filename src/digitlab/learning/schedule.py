@@ -8,14 +8,14 @@ from typing import Any
 from digitlab.learning.backend import import_keras
 
 
-def one_cycle(peak: float, warmup: int, steps: int) -> Any:
+def one_cycle(peak: Any, warmup: Any, steps: Any) -> Any:
     """A Keras schedule: linear from peak / 100 to peak, then a cosine down to 0 at the last step.
 
     Keras' `CosineDecay(warmup_target=…)` gives the same numbers, but through `lax.cond`: on two cores an epoch of
     784-128-10 at batch 32 took 0.19 s with it, 0.155 s with this one, 0.155 s with a constant rate.
 
     Args:
-        peak: Learning rate after warm-up.
+        peak: Learning rate after warm-up; like the others a number, or a traced value inside a compiled program.
         warmup: Steps of warm-up, 0 for none.
         steps: Steps in all.
 
@@ -32,13 +32,12 @@ def one_cycle(peak: float, warmup: int, steps: int) -> Any:
     """
     keras = import_keras()
     ops = keras.ops
-    decay = max(1, steps - warmup)
 
     class OneCycle(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc, name-defined]
         def __call__(self, step: Any) -> Any:
             step = ops.cast(step, "float32")
-            down = 0.5 * (1 + ops.cos(math.pi * ops.clip((step - warmup) / decay, 0.0, 1.0)))
-            up = 0.01 + 0.99 * step / warmup if warmup else 1.0
+            down = 0.5 * (1 + ops.cos(math.pi * ops.clip((step - warmup) / ops.maximum(1.0, steps - warmup), 0.0, 1.0)))
+            up = 0.01 + 0.99 * step / ops.maximum(1.0, warmup)  # without warm-up no step is below it
             return peak * ops.where(step < warmup, up, down)
 
         def get_config(self) -> dict[str, Any]:

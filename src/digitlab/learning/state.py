@@ -27,7 +27,8 @@ HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_ra
 class TrainState:
     """A training run between two epochs.
 
-    Shuffling needs no entry: the order of an epoch is drawn from the seed and the epoch's number (`engine.order`).
+    Shuffling needs no entry: the order of an epoch is drawn from the seed and the epoch's number
+    (`batches.epoch_permutation`).
 
     Attributes:
         epoch: Finished epochs.
@@ -35,6 +36,7 @@ class TrainState:
         trainable: How many of `weights` are trainable.
         optimizer: The optimizer's variables (step count, moments).
         history: One list a column of `HISTORY`, `epoch` values each.
+        best: The weights of the best epoch on validation, as they are judged; empty for a recipe without patience.
     """
 
     epoch: int
@@ -42,12 +44,13 @@ class TrainState:
     trainable: int
     optimizer: tuple[np.ndarray, ...]
     history: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in HISTORY})
+    best: tuple[np.ndarray, ...] = ()
 
 
 def to_bytes(state: TrainState) -> bytes:
     """The state as the bytes of its file."""
     arrays: dict[str, np.ndarray] = {}
-    for kind in ("weights", "optimizer"):
+    for kind in ("weights", "optimizer", "best"):
         for i, array in enumerate(getattr(state, kind)):
             arrays[f"{kind}_{i:03d}"] = array
     meta = {"format": FORMAT, "epoch": state.epoch, "trainable": state.trainable, "history": state.history}
@@ -80,8 +83,9 @@ def load(path: Path) -> TrainState:
         ) from error
     if meta["format"] != FORMAT:
         raise RunError(f"{path}: checkpoint format {meta['format']}, expected {FORMAT}. Use the digitlab that wrote it")
-    of = {kind: tuple(arrays[n] for n in sorted(arrays) if n.startswith(kind)) for kind in ("weights", "optimizer")}
-    return TrainState(meta["epoch"], of["weights"], meta["trainable"], of["optimizer"], meta["history"])
+    kinds = ("weights", "optimizer", "best")
+    of = {kind: tuple(arrays[n] for n in sorted(arrays) if n.startswith(kind)) for kind in kinds}
+    return TrainState(meta["epoch"], of["weights"], meta["trainable"], of["optimizer"], meta["history"], of["best"])
 
 
 def _digest(arrays: dict[str, np.ndarray]) -> bytes:

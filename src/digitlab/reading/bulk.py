@@ -15,9 +15,12 @@ from typing import Any
 
 from digitlab.errors import ProcessError, ReadingError
 from digitlab.processes import SECONDS, Pool, Worker, can_fork, plain_loads
-from digitlab.reading.reader import Reader, Reading
+from digitlab.reading.reader import Reader
+from digitlab.reading.results import Reading
+from digitlab.reading.spreadsheet import digit_rows, error_row
+from digitlab.reading.tables import Table, tables_of
 
-ENDINGS = "png jpg jpeg jpe webp tif tiff bmp gif ppm pgm pbm heic heif avif"
+ENDINGS = "png jpg jpeg jpe webp tif tiff bmp gif ppm pgm pbm jp2 j2k heic heif hif avif pdf"
 SUFFIXES = frozenset(f".{ending}" for ending in ENDINGS.split(" "))
 # Starting a second process costs as much as reading this many pictures.
 WORTH_A_POOL = 8
@@ -37,6 +40,7 @@ class ReadOptions:
         stages: a folder for pictures of every stage, `<name>.png`; None for none.
         workers: processes; None for one a core where there are many files.
         timeout: seconds that one picture may take.
+        tables: also find the rows and columns of each page.
     """
 
     model: str | Path | None = None
@@ -46,15 +50,17 @@ class ReadOptions:
     stages: Path | None = None
     workers: int | None = None
     timeout: float = SECONDS
+    tables: bool = False
 
 
 @dataclass(frozen=True)
 class FileReading:
-    """What came of one file: a reading without its stages, or one line that says why not."""
+    """What came of one file: a reading without its stages, its tables if asked for, or one line that says why not."""
 
     file: str
     reading: Reading | None = None
     error: str | None = None
+    tables: tuple[Table, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Turn into the one object that `digitlab read --json` prints for it."""
@@ -63,25 +69,10 @@ class FileReading:
         return {**self.reading.as_dict(), "file": self.file}
 
     def as_rows(self) -> list[dict[str, Any]]:
-        """Turn into the rows that `digitlab read --csv` prints: one a digit, or one with the error."""
+        """Turn into the rows that `digitlab read --csv` prints: one a sign, or one with the error."""
         if self.reading is None:
-            return [{**dict.fromkeys(CSV_FIELDS, ""), "file": self.file, "error": self.error}]
-        return [
-            {
-                "file": self.file,
-                "page": digit.page,
-                "line": digit.line,
-                "digit": digit.character,
-                "confidence": round(digit.confidence, 4),
-                **dict(zip(("left", "top", "right", "bottom"), digit.box, strict=True)),
-                "reason": digit.reason,
-                "error": "",
-            }
-            for digit in self.reading.digits
-        ]
-
-
-CSV_FIELDS = ("file", "page", "line", "digit", "confidence", "left", "top", "right", "bottom", "reason", "error")
+            return [error_row(self.file, self.error or "")]
+        return digit_rows(self.file, self.reading)
 
 
 def files_of(names: Iterable[str | Path]) -> list[Path]:
@@ -208,6 +199,7 @@ def _read_one(reader: Reader, file: Path, options: ReadOptions) -> FileReading:
     start = time.perf_counter()
     try:
         reading = reader.read(file, single=options.single)
+        tables = tables_of(reading) if options.tables else ()
         if options.annotate is not None or options.stages is not None:
             from digitlab.reading.overlay import annotated, stages_picture
 
@@ -221,4 +213,4 @@ def _read_one(reader: Reader, file: Path, options: ReadOptions) -> FileReading:
         return FileReading(str(file), error=f"{file}: {error.strerror or error}. Is the disk full?")
     except MemoryError:
         return FileReading(str(file), error=f"{file}: not enough memory after {time.perf_counter() - start:.0f} s.")
-    return FileReading(str(file), reading.without_stages())
+    return FileReading(str(file), reading.without_stages(), tables=tables)

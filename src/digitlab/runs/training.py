@@ -196,7 +196,7 @@ def resume(
         dataset = dataset_of(run, data)
         if info["own_model"] != _own_model(info["recipe"]["network"]):
             raise RunError(f"{run.path}: {info['recipe']['network']} changed since it began. Restore it, or train anew")
-        run.tidy()
+        run.remove_temporary_files()
         state = run.checkpoint()
         with Drawer() as drawer:
             built = _build(run.recipe, dataset, model, watcher, stopwatch)
@@ -232,8 +232,11 @@ def _carry_out(
         drawer.draw(run.path / "figures", figure_content(dataset, content))
         write_report(run, content)
         drawer.wait()
+        # Written once more, which is quick the second time: report, run.json and terminal say the same seconds.
+        seconds = stopwatch.seconds()
+        write_report(run, dataclasses.replace(content, seconds=seconds))
         # Last of all: a run that says "finished" has everything.
-        run.update(state="finished", seconds=stopwatch.seconds())
+        run.update(state="finished", seconds=seconds)
         (run.path / "checkpoint.npz").unlink(missing_ok=True)
     except BaseException as error:
         with contextlib.suppress(Exception):  # a full disk must not hide why it failed
@@ -244,19 +247,20 @@ def _carry_out(
 
 def _train(run: Run, model: Any, dataset: Dataset, state: TrainState | None, watcher: Watcher) -> None:
     """Train the model, a checkpoint an epoch."""
-    from digitlab.learning import engine as engines
+    from digitlab.learning import engine
+    from digitlab.learning.batches import LabelledImages
 
     recipe, info = run.recipe, run.info
 
     def on_epoch(state: TrainState) -> None:
-        run.keep(state)
+        run.save_checkpoint(state)
         watcher.epoch(state, recipe.epochs)
 
-    state = engines.train(
+    state = engine.train(
         model,
         recipe,
-        engines.Pictures(dataset.train.images, dataset.train.labels),
-        engines.Pictures(dataset.validation.images, dataset.validation.labels),
+        LabelledImages(dataset.train.images, dataset.train.labels),
+        LabelledImages(dataset.validation.images, dataset.validation.labels),
         engine=info["engine"],
         resume=state,
         on_epoch=on_epoch,
@@ -270,7 +274,7 @@ def _judge(run: Run, dataset: Dataset, model: Any, watcher: Watcher, stopwatch: 
     """Look at the test images, once; keep model, predictions and numbers."""
     _stage(watcher, stopwatch, "judge")
     from digitlab.judging import evaluate as judge
-    from digitlab.learning.engine import predict
+    from digitlab.learning.predict import predict
 
     arrays = {
         "test_probabilities": predict(model, dataset.test.images),
@@ -298,7 +302,7 @@ def _judge(run: Run, dataset: Dataset, model: Any, watcher: Watcher, stopwatch: 
 
 def _save_model(run: Run, model: Any) -> None:
     """`model.keras`, compiled with stock parts only, so that plain Keras opens it and can evaluate it at once."""
-    from digitlab.learning.engine import make_loss
+    from digitlab.learning.optimizer import make_loss
 
     # A fresh optimizer, so that training further begins like training anew; built, or Keras warns when it loads it.
     model.compile(optimizer=run.recipe.optimizer, loss=make_loss(run.recipe), metrics=["accuracy"])

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from digitlab.reading.glyphs import Stages
-    from digitlab.reading.reader import Reader, Reading
+    from digitlab.reading.reader import Reader
+    from digitlab.reading.results import Reading
 
 # Of what a sender calls a file.
 MAX_NAME = 200
