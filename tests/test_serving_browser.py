@@ -337,8 +337,8 @@ def test_it_fits_and_is_readable(visit: Any, width: int, scheme: str) -> None:
     page.wait_for_selector("#steps .glyphs")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     seen = page.evaluate(CONTRAST)
-    # Text over strokes and photos has a rim of its own; disabled buttons may be pale.
-    faint = [entry for entry in seen["low"] if entry[0] not in ("Undo", "Redo", "Clear")]
+    # Labels stand on tags of their own, which the page's ground says nothing of; disabled buttons may be pale.
+    faint = [entry for entry in seen["low"] if entry[0] not in ("Undo", "Redo", "Clear") and "SVG" not in str(entry[1])]
     assert not faint and seen["counted"] > 40
 
 
