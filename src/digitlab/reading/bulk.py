@@ -20,7 +20,7 @@ from digitlab.reading.results import Reading
 from digitlab.reading.spreadsheet import digit_rows, error_row
 from digitlab.reading.tables import Table, tables_of
 
-ENDINGS = "png jpg jpeg jpe webp tif tiff bmp gif ppm pgm pbm heic heif avif"
+ENDINGS = "png jpg jpeg jpe webp tif tiff bmp gif ppm pgm pbm jp2 j2k heic heif hif avif pdf"
 SUFFIXES = frozenset(f".{ending}" for ending in ENDINGS.split(" "))
 # Starting a second process costs as much as reading this many pictures.
 WORTH_A_POOL = 8

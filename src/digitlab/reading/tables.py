@@ -186,7 +186,10 @@ def _by_gaps(boxes: np.ndarray, rows: list[int], members: list[list[int]]) -> np
         _Group(row, signs, float(left[signs].min()), float(right[signs].max()))
         for row, signs in zip(rows, members, strict=True)
     ]
-    groups = [part for group in groups for part in _parted(group, groups, left, right)]
+    by_row: dict[int, list[_Group]] = {}
+    for group in groups:
+        by_row.setdefault(group.row, []).append(group)
+    groups = [part for group in groups for part in _parted(group, by_row, left, right)]
     columns = np.zeros(len(boxes), int)
     stretches: list[tuple[float, float, list[_Group]]] = []
     # Widest first: a column is as wide as its widest number.
@@ -221,15 +224,13 @@ def _covered(stretches: np.ndarray) -> float:
     return float(np.maximum(stretches[:, 1] - np.maximum(stretches[:, 0], reached), 0).sum())
 
 
-def _parted(group: _Group, groups: list[_Group], left: np.ndarray, right: np.ndarray) -> list[_Group]:
+def _parted(group: _Group, by_row: dict[int, list[_Group]], left: np.ndarray, right: np.ndarray) -> list[_Group]:
     """Cut a group that stands where most other rows have two or more: a cell written up to its neighbour."""
     cuts: list[float] = []
     several = single = 0
-    for row in {other.row for other in groups} - {group.row}:
-        inside = sorted(
-            (g for g in groups if g.row == row and group.left < (g.left + g.right) / 2 < group.right),
-            key=lambda g: g.left,
-        )
+    for row in by_row.keys() - {group.row}:
+        inside = [g for g in by_row[row] if group.left < (g.left + g.right) / 2 < group.right]
+        inside.sort(key=lambda g: g.left)
         inside = [g for g in inside if _share(g.left, g.right, group.left, group.right) > 0.6]
         several += len(inside) > 1
         single += len(inside) == 1 and _share(group.left, group.right, inside[0].left, inside[0].right) > 0.6
