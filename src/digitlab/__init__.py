@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from digitlab.runs.finished import corrupted, evaluate, report
     from digitlab.runs.groups import Group, compare, open_group, train_group
     from digitlab.runs.training import resume, train
+    from digitlab.searching.estimator import DigitClassifier
 
 _HOMES = {
     "digitlab.data": ("Dataset", "Split", "load"),
@@ -36,6 +37,7 @@ _HOMES = {
     "digitlab.runs": ("Run", "list_runs", "open_run"),
     "digitlab.runs.finished": ("corrupted", "evaluate", "report"),
     "digitlab.runs.training": ("resume", "train"),
+    "digitlab.searching.estimator": ("DigitClassifier",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -43,6 +45,7 @@ __all__ = [
     "RECIPES",
     "DataError",
     "Dataset",
+    "DigitClassifier",
     "DigitlabError",
     "Evaluation",
     "Group",
