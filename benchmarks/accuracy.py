@@ -28,8 +28,10 @@ from digitlab.data import Dataset, load
 from digitlab.judging import evaluate
 from digitlab.judging.compare import spread
 from digitlab.learning import RECIPES, Recipe, recipe
-from digitlab.learning.engine import Pictures, predict, train
+from digitlab.learning.batches import LabelledImages
+from digitlab.learning.engine import train
 from digitlab.learning.models import build
+from digitlab.learning.predict import predict
 from digitlab.learning.results import duration, measured
 from digitlab.machine import machine, versions
 
@@ -64,8 +66,8 @@ def run(settings: Recipe, data: Dataset) -> dict[str, Any]:
     state = train(
         model,
         settings,
-        Pictures(data.train.images, data.train.labels),
-        Pictures(data.validation.images, data.validation.labels),
+        LabelledImages(data.train.images, data.train.labels),
+        LabelledImages(data.validation.images, data.validation.labels),
     )
     compiling = sum(COMPILING) - before
     # Of several epochs the first holds the compiling as well.

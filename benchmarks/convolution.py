@@ -47,12 +47,14 @@ def convnet() -> Any:
 def ours(data: Path, images: int, epochs: int) -> None:
     """What the subprocess for digitlab does; prints one JSON object as the peers do."""
     from digitlab.learning import recipe
-    from digitlab.learning.engine import Pictures, predict, train
+    from digitlab.learning.batches import LabelledImages
+    from digitlab.learning.engine import train
     from digitlab.learning.models import build
+    from digitlab.learning.predict import predict
 
     with np.load(data) as arrays:
-        training = Pictures(arrays["x_train"][:images], arrays["y_train"][:images])
-        test = Pictures(arrays["x_test"], arrays["y_test"])
+        training = LabelledImages(arrays["x_train"][:images], arrays["y_train"][:images])
+        test = LabelledImages(arrays["x_test"], arrays["y_test"])
     settings = recipe("mlp", schedule="constant", peak_rate=1e-3, batch_size=BATCH, epochs=epochs)
     model = build(settings, maker=convnet)
     state = train(model, settings, training)

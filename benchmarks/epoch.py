@@ -26,12 +26,13 @@ HERE = Path(__file__).parent
 OURS = """
 import json, sys
 from digitlab.learning import recipe
-from digitlab.learning.engine import Pictures, train
+from digitlab.learning.engine import train
+from digitlab.learning.batches import LabelledImages
 from digitlab.learning.models import build
 from digitlab.data import load
 data = load(validation=0)
 settings = recipe("mlp", epochs=int(sys.argv[1]), batch_size=int(sys.argv[2]))
-state = train(build(settings), settings, Pictures(data.train.images, data.train.labels), engine=sys.argv[3])
+state = train(build(settings), settings, LabelledImages(data.train.images, data.train.labels), engine=sys.argv[3])
 print(json.dumps({"epochs": state.history["seconds"]}))
 """
 

@@ -6,8 +6,8 @@
     python benchmarks/reading.py [DIR] --write                     # into RESULTS.md as well
 
 Accuracy of single digits: the whole text must be that digit (`--single` is not given to the reader). Pages: edit
-distance between the digits read and the true ones, `?` and line breaks left out, as a share of the true digits; and the
-same with each `?` counted as a digit too many.
+distance between the digits read and the true ones, separators, `?` and line breaks left out, as a share of the true
+digits; and the same with each `?` counted as a digit too many.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def score_folder(folder: Path, model: Path | None, verbose: bool) -> dict[str, A
     distance = strict = length = lines = pages = 0
     results = read_files([folder / row["file"] for row in rows], ReadOptions(model=model))
     for row, result in zip(rows, results, strict=True):
-        text = result.reading.text if result.reading else ""
+        text = result.reading.digits_only if result.reading else ""
         wanted = row["digits"].replace("/", "\n")
         wrong = text != wanted
         if row["multi"] == "0":
@@ -159,7 +159,7 @@ def _pool(options: argparse.Namespace) -> ProcessPoolExecutor:
 
 def _read_page(seed: int) -> tuple[str, str, int]:
     page = page_of(*_here["digits"], seed)
-    return page.text, _here["reader"].read(page.image).text, seed
+    return page.text, _here["reader"].read(page.image).digits_only, seed
 
 
 def score_pages(pool: ProcessPoolExecutor, options: argparse.Namespace) -> dict[str, Any]:

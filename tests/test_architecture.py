@@ -5,64 +5,52 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-SOURCE = Path(__file__).parents[1] / "src" / "digitlab"
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "digitlab"
 
-GROUND = {"errors", "files", "machine"}
-# A room may import from itself and from the rooms below it; neighbours do not know each other.
-BELOW: dict[str, set[str]] = {
-    "errors": set(),
-    "files": {"errors"},
-    "machine": set(),
-    "data": GROUND,
-    "judging": {*GROUND, "data"},
-    "reading": {*GROUND, "data"},
-    "learning": {*GROUND, "data"},
-    "showing": {*GROUND, "data", "judging"},
-}
-BELOW["startup"] = {"learning"}  # called by processes of our own alone: the command line and the workers
-BELOW["runs"] = {*BELOW}
-BELOW["searching"] = BELOW["collecting"] = {*BELOW} - {"startup"}
-BELOW["serving"] = {*BELOW} - {"startup"}
-BELOW["cli"] = {*BELOW}
-
-
-def modules() -> list[Path]:
-    return sorted(SOURCE.rglob("*.py"))
+# From the ground up.
+ROOMS = (
+    *(
+        "errors",
+        "files",
+        "machine",
+        "probabilities",
+        "processes",
+        "data",
+        "judging",
+        "reading",
+        "learning",
+        "showing",
+        "startup",
+    ),
+    *("runs", "searching", "collecting", "serving", "cli"),
+)
 
 
-def room(path: Path) -> str:
-    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+def test_imports_go_down_only_and_in_no_circle() -> None:
+    """The contracts in pyproject.toml; Import Linter reads every import, inside functions and for typing as well."""
+    # In a process of its own: it takes over stdout.
+    code = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True, no_logo=True))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
-def imported(path: Path) -> set[str]:
-    """Rooms of digitlab that a module imports, at its top or inside a function, for running or for typing."""
-    found = set()
+@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE)))
+def test_what_is_started_as_a_process_lies_no_higher(path: Path) -> None:
+    """`python -m digitlab.x` in a string is an arrow too, which no import shows."""
+    own = path.relative_to(SOURCE).parts[0].removesuffix(".py")
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        names = []
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            names = [node.module]
-            if node.module == "digitlab":
-                names = [f"digitlab.{alias.name}" for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level:
-            names = [f"digitlab.{room(path)}"]
-        found |= {name.split(".")[1] for name in names if name.startswith("digitlab.")}
-    return found
-
-
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(SOURCE)))
-def test_imports_go_down_only(path: Path) -> None:
-    own = room(path)
-    if own in ("__init__", "__main__"):
-        return
-    assert own in BELOW, f"{own} is a new room: give it its place here and in docs/architecture.md"
-    wrong = {name for name in imported(path) if name in BELOW} - BELOW[own] - {own}
-    assert not wrong, f"{path.name} ({own}) imports {sorted(wrong)}, which lies above or beside it"
+        if isinstance(node, ast.List):
+            values = [item.value for item in node.elts if isinstance(item, ast.Constant)]
+            for flag, module in pairwise(values):
+                if flag == "-m":
+                    room = str(module).split(".")[1]
+                    assert ROOMS.index(room) <= ROOMS.index(own), f"{path.name} starts {module}, which lies above it"
 
 
 def loaded_after(code: str) -> set[str]:

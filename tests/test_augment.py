@@ -9,7 +9,8 @@ import pytest
 from digitlab.data import Dataset
 from digitlab.errors import RecipeError
 from digitlab.learning import Recipe, augment, recipe
-from digitlab.learning.engine import Pictures, train
+from digitlab.learning.batches import LabelledImages
+from digitlab.learning.engine import train
 from digitlab.learning.models import build
 
 ALL = Recipe(shift=2.0, rotate=10.0, scale=0.15, shear=0.15, elastic=0.8, thickness=0.5)
@@ -108,7 +109,7 @@ def test_examples_show_the_picture_first(small: Dataset) -> None:
 def test_both_engines_learn_from_the_same_augmented_pictures(small: Dataset) -> None:
     changes = {k: getattr(ALL, k) for k in ("shift", "rotate", "scale", "shear", "elastic", "thickness")}
     settings = recipe("mlp", hidden=(16,), epochs=2, batch_size=100, **changes)
-    some = Pictures(small.train.images[:250], small.train.labels[:250])
+    some = LabelledImages(small.train.images[:250], small.train.labels[:250])
     compiled, fit = (train(build(settings), settings, some, engine=name) for name in ("compiled", "fit"))
     unchanged = recipe(settings, **dict.fromkeys(changes, 0.0))
     plain = train(build(unchanged), unchanged, some, engine="compiled")

@@ -115,19 +115,23 @@ def test_two_runs_image_by_image():
 
 def test_words_for_two_runs():
     better = run_pair(9000, 217, 148, 635).words
-    assert better.startswith("cnn is better than mlp: cnn 92.17% against mlp 91.48%")
-    assert "217 images only cnn reads right, 148 only mlp (McNemar p = 0.00036)" in better
+    assert better.startswith("cnn is better than mlp by 0.69 points (95 % interval ")
+    assert ": 92.17% against 91.48%. It alone reads 217 images correctly, the other alone 148: " in better
+    assert "(McNemar p = 0.00036)" in better
     assert "hardly ever" in better
     assert "other seeds may differ" in better
-    assert run_pair(9000, 148, 217, 635).words.startswith("mlp is better than cnn: cnn 91.48%")
+    # The better one first, whichever was named first, with the same numbers: a lead is never negative.
+    swapped = run_pair(9000, 148, 217, 635).words
+    assert swapped.startswith("mlp is better than cnn by 0.69 points (95 % interval 0.")
+    assert "It alone reads 217 images correctly, the other alone 148" in swapped
     often = run_pair(900, 8, 20, 0)
     assert 28 < 1 / often.p_value < 29
     assert "once in 28 cases" in often.words
     unclear = run_pair(9000, 20, 25, 955).words
-    assert unclear.startswith("No difference shown: ")
     assert "in 55% of cases" in unclear
+    assert unclear.startswith("No difference shown: mlp leads cnn by 0.05 points (95 % interval -0.0")
     assert run_pair(9000, 5, 0, 995).words.startswith("Not settled: ")  # exact p 0.0625, score interval without 0
-    assert run_pair(90, 0, 0, 10).words == "cnn and mlp read the same 90 images right."
+    assert run_pair(90, 0, 0, 10).words == "cnn and mlp read the same 90 images correctly."
 
 
 @settings(deadline=None)
@@ -232,20 +236,19 @@ def test_words_for_groups():
 
     names = ("cnn", "mlp")
     sure = compare_groups(runs(9950, 9952, 9948), runs(9800, 9803, 9797), names=names).words
-    assert sure.startswith(
-        "cnn is better than mlp on these images: cnn 99.50% (mean of 3) against mlp 98.00% (mean of 3)"
-    )
-    assert "It would hold for other images of the same kind: +1." in sure
+    assert sure.startswith("cnn is better than mlp on these images by 1.50 points (95 % interval 1.")
+    assert ": 99.50% (mean of 3) against 98.00% (mean of 3). Equally good recipes would hardly ever" in sure
+    assert "; it would hold for other images of the same kind (1." in sure
     narrow = compare_groups(runs(9800, 9801, 9799), runs(9805, 9806, 9804), names=names).words
     assert narrow.startswith("mlp is better than cnn on these images")
-    assert "It may turn on other images of the same kind: -0." in narrow
+    assert "; it may turn on other images of the same kind (-0." in narrow
     plain = compare_groups([0.98, 0.981, 0.979], [0.97, 0.971, 0.969], names=names).words
     assert plain.startswith("cnn is better than mlp on these images")
     assert "other images" not in plain
     assert compare_groups([0.98, 0.97], [0.975, 0.974], names=names).words.startswith("No difference shown: ")
     one = compare_groups([0.98], [0.97, 0.971], names=names)
     assert one.p_value is None
-    assert one.words.startswith("Cannot be told: cnn 98.00% (mean of 1)")
+    assert one.words.startswith("Cannot be told: cnn leads mlp by 0.95 points, 98.00% (mean of 1) against ")
     assert "one run of cnn" in one.words
     assert "one run of cnn and mlp" in compare_groups([0.98], [0.97], names=names).words
 

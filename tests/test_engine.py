@@ -10,9 +10,11 @@ import pytest
 
 from digitlab.data import Dataset
 from digitlab.errors import RecipeError, RunError
-from digitlab.learning import Recipe, engine, recipe
-from digitlab.learning.engine import Pictures, order, predict, train
+from digitlab.learning import Recipe, compiled_engine, engine, optimizer, recipe
+from digitlab.learning.batches import LabelledImages, epoch_permutation
+from digitlab.learning.engine import train
 from digitlab.learning.models import build
+from digitlab.learning.predict import predict
 from digitlab.learning.schedule import one_cycle
 from digitlab.learning.state import TrainState, load, to_bytes
 
@@ -32,10 +34,10 @@ RECIPES = [
 ]
 
 
-def pictures(small: Dataset) -> tuple[Pictures, Pictures]:
+def pictures(small: Dataset) -> tuple[LabelledImages, LabelledImages]:
     return (
-        Pictures(small.train.images, small.train.labels),
-        Pictures(small.validation.images, small.validation.labels),
+        LabelledImages(small.train.images, small.train.labels),
+        LabelledImages(small.validation.images, small.validation.labels),
     )
 
 
@@ -56,17 +58,17 @@ def test_compiled_engine_equals_plain_keras_fit(settings: Recipe, small: Dataset
 
     plain = build(settings)
     steps = -(-len(training) // settings.batch_size) * settings.epochs
-    plain.compile(engine.make_optimizer(settings, steps), engine.make_loss(settings), metrics=["accuracy"])
+    plain.compile(optimizer.make_optimizer(settings, steps), optimizer.make_loss(settings), metrics=["accuracy"])
     one_hot = settings.loss == "categorical_crossentropy"
 
-    def arrays(some: Pictures, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def arrays(some: LabelledImages, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         x = some.images[indices].reshape(-1, *plain.input_shape[1:]).astype("float32")
         y = some.labels[indices].astype("int32")
         return x, np.eye(10, dtype="float32")[y] if one_hot else y
 
     logs: dict[str, list[float]] = {}
     for epoch in range(settings.epochs):
-        x, y = arrays(training, order(settings.seed, epoch, len(training)))
+        x, y = arrays(training, epoch_permutation(settings.seed, epoch, len(training)))
         history = plain.fit(
             x,
             y,
@@ -128,7 +130,7 @@ def test_convolutions_with_everything_resume_bit_equal(small: Dataset) -> None:
     import keras
     from keras import layers
 
-    some = Pictures(small.train.images[:120], small.train.labels[:120])
+    some = LabelledImages(small.train.images[:120], small.train.labels[:120])
     states: list[TrainState] = []
 
     def make() -> keras.Model:
@@ -194,7 +196,7 @@ def test_length_of_stretches_does_not_change_the_result(small: Dataset, monkeypa
     settings = recipe("mlp", epochs=1, dropout=0.2)
     states = []
     for seconds in (0.0, 100.0):  # stretches of one step, and as long as the epoch
-        monkeypatch.setattr(engine, "STRETCH_SECONDS", seconds)
+        monkeypatch.setattr(compiled_engine, "STRETCH_SECONDS", seconds)
         states.append(train(build(settings), settings, *pictures(small), engine="compiled"))
     assert bits(states[0]) == bits(states[1])
     assert without_seconds(states[0]) == without_seconds(states[1])
@@ -239,8 +241,8 @@ def test_no_validation_images_give_nan(small: Dataset) -> None:
 
 def test_order_is_a_new_permutation_each_epoch() -> None:
     for epoch in range(3):
-        assert sorted(order(7, epoch, 1003)) == list(range(1003))
-    assert order(7, 0, 50).tolist() != order(7, 1, 50).tolist()
+        assert sorted(epoch_permutation(7, epoch, 1003)) == list(range(1003))
+    assert epoch_permutation(7, 0, 50).tolist() != epoch_permutation(7, 1, 50).tolist()
 
 
 def test_predict_is_the_models_own_answer(small: Dataset) -> None:
@@ -323,10 +325,10 @@ def test_whole_weights_are_images_repeated(name: str, small: Dataset) -> None:
     settings = recipe("mlp", hidden=(8,), epochs=3, batch_size=500)
     images, labels = small.train.images[:100], small.train.labels[:100]
     times = np.random.default_rng(0).integers(0, 4, 100)
-    weighted = Pictures(images, labels, times / times.mean())
+    weighted = LabelledImages(images, labels, times / times.mean())
     models = [build(settings), build(settings)]
     train(models[0], settings, weighted, engine=name)
-    train(models[1], settings, Pictures(images.repeat(times, 0), labels.repeat(times)), engine=name)
+    train(models[1], settings, LabelledImages(images.repeat(times, 0), labels.repeat(times)), engine=name)
     for ours, theirs in zip(models[0].get_weights(), models[1].get_weights(), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from digitlab.data import Dataset
 from digitlab.errors import ExportError, RecipeError
 from digitlab.learning import export, recipe
-from digitlab.learning.engine import predict
 from digitlab.learning.models import average, build
+from digitlab.learning.predict import predict
 
 L = keras.layers
 

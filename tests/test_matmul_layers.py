@@ -8,9 +8,18 @@ import pytest
 
 from digitlab.data import Dataset
 from digitlab.learning import recipe
-from digitlab.learning.engine import Pictures, predict, train
-from digitlab.learning.matmul_layers import convolve, divisible, in_parts, max_pool, part_size, twin
+from digitlab.learning.batches import LabelledImages
+from digitlab.learning.engine import train
+from digitlab.learning.matmul_layers import (
+    convolve,
+    is_samplewise,
+    map_in_microbatches,
+    max_pool,
+    part_size,
+    with_matmul_layers,
+)
 from digitlab.learning.models import build
+from digitlab.learning.predict import predict
 
 CONVOLUTIONS = [
     # channels, kernel, strides, dilation, padding
@@ -56,7 +65,7 @@ def test_pooling_equals_keras_also_where_values_are_equal(kind: str, size: objec
     rng = np.random.default_rng(2)
     inputs = rng.integers(0, 3, (2, 12, 9, 4)).astype("float32")
     model = keras.Sequential([keras.Input(inputs.shape[1:]), getattr(keras.layers, kind)(size, padding=padding)])
-    fast = twin(model)
+    fast = with_matmul_layers(model)
     assert fast is not model
     ours, our_gradient = jax.vjp(lambda x: fast.stateless_call([], [], x)[0], inputs)
     theirs, their_gradient = jax.vjp(lambda x: model.stateless_call([], [], x)[0], inputs)
@@ -79,12 +88,12 @@ def test_max_pool_of_nothing_larger_than_the_window() -> None:
 def test_what_is_not_covered_stays_as_it_was(layer: keras.Layer) -> None:
     model = keras.Sequential([keras.Input((7, 9, 4)), layer])
     inputs = np.random.default_rng(0).normal(size=(2, 7, 9, 4)).astype("float32")
-    np.testing.assert_allclose(twin(model)(inputs), model(inputs), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(with_matmul_layers(model)(inputs), model(inputs), rtol=1e-5, atol=1e-6)
 
 
 def test_twin_has_the_same_variables_in_the_same_order() -> None:
     model = build(recipe("cnn"))
-    fast = twin(model)
+    fast = with_matmul_layers(model)
     assert fast is not model
     assert [v.path.rsplit("/")[-1] for v in fast.variables] == [v.path.rsplit("/")[-1] for v in model.variables]
     for ours, theirs in zip(fast.variables, model.variables, strict=True):
@@ -93,7 +102,7 @@ def test_twin_has_the_same_variables_in_the_same_order() -> None:
 
 
 def test_models_without_convolutions_and_without_configs_are_their_own_twin() -> None:
-    assert (dense := build(recipe("mlp"))) is twin(dense)
+    assert (dense := build(recipe("mlp"))) is with_matmul_layers(dense)
 
     class Odd(keras.layers.Layer):
         def __init__(self, needed: object) -> None:
@@ -103,12 +112,12 @@ def test_models_without_convolutions_and_without_configs_are_their_own_twin() ->
             return inputs
 
     odd = keras.Sequential([keras.Input((8, 8, 1)), Odd(object()), keras.layers.Conv2D(2, 3)])
-    assert twin(odd) is odd
+    assert with_matmul_layers(odd) is odd
 
 
 def test_only_models_that_treat_each_picture_by_itself_are_divided() -> None:
-    assert divisible(twin(build(recipe("cnn", batch_norm=False))))
-    assert not divisible(twin(build(recipe("cnn"))))
+    assert is_samplewise(with_matmul_layers(build(recipe("cnn", batch_norm=False))))
+    assert not is_samplewise(with_matmul_layers(build(recipe("cnn"))))
 
 
 def test_a_part_divides_its_batch() -> None:
@@ -119,14 +128,14 @@ def test_a_part_divides_its_batch() -> None:
 
 def test_parts_are_put_together_in_order() -> None:
     rows = np.arange(96.0).reshape(48, 2)
-    np.testing.assert_array_equal(in_parts(lambda some: some.sum(1), rows), rows.sum(1))
+    np.testing.assert_array_equal(map_in_microbatches(lambda some: some.sum(1), rows), rows.sum(1))
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_training_in_parts_equals_keras_fit_on_stock_layers(batch_norm: bool, small: Dataset) -> None:
     """The fit engine knows neither twins nor parts: whole batches through Keras' own convolutions."""
     settings = recipe("mlp", epochs=1, batch_size=48, optimizer="sgd", peak_rate=0.01)
-    some = Pictures(small.train.images[:120], small.train.labels[:120])
+    some = LabelledImages(small.train.images[:120], small.train.labels[:120])
     layers = keras.layers
 
     def make() -> keras.Model:

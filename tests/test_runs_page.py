@@ -167,6 +167,20 @@ def test_seeds_are_gathered():
     assert group["std"] == pytest.approx(np.std(accuracies, ddof=1))
 
 
+def test_a_seed_counts_once():
+    """`train mlp`, then `train mlp --seeds 3`: four runs, three seeds, and the interval of three."""
+    members = mixed()[:3]
+    alone = make_row("mlp-alone", 0.97, 0)
+    grouped = [make_row(row.name, 0.979 + 0.0003 * i, i, group="three") for i, row in enumerate(members)]
+    (group,) = seeds([alone, *grouped])
+    (expected,) = seeds(grouped)
+    assert group == expected and group["count"] == 3 and "mlp-alone" not in group["runs"]
+    # Without a group the newest counts.
+    again = make_row("mlp-again", 0.97, 0, created="2026-01-01T00:00:00+00:00")
+    assert "mlp-again" in seeds([again, *members])[0]["runs"]
+    assert seeds([members[0], again]) == []
+
+
 def test_curves_rise_and_their_ticks_lie_where_they_say():
     chart = curves(list(enumerate(mixed())))
     assert len(chart.lines) == 6  # the one that failed has no epoch
@@ -344,6 +358,18 @@ def test_nothing_hangs_over_and_all_text_can_be_read(visit, tmp_path, scheme, wi
         path = tmp_path / f"{count}.html"
         path.write_text(render_runs(rows, title="runs"), encoding="utf-8")
         page = visit(path, width, color_scheme=scheme)
+        if width == 390:
+            sizes = page.evaluate(
+                """() => [...document.querySelectorAll("svg text:not(:empty)")].map((text) => {
+                  const svg = text.ownerSVGElement;
+                  const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
+                  return parseFloat(getComputedStyle(text).fontSize) * scale;
+                })"""
+            )
+            assert not sizes or min(sizes) >= 11
+            wide = "boxes => boxes.map(box => [box.scrollWidth > box.clientWidth + 2, !box.previousSibling.hidden])"
+            for overflows, told in page.eval_on_selector_all(".scroll", wide):
+                assert overflows == told
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         found = page.evaluate(CONTRAST)
         assert found["counted"] > 50 and found["low"] == []

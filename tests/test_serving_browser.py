@@ -104,7 +104,7 @@ def test_what_is_drawn_is_read_and_explained(visit: Any) -> None:
     reads(page, "17")
     draw(page, *CROSS)
     reads(page, "17?")
-    assert "3 digits · 1 refused" in page.inner_text("#summary")
+    assert "2 digits · 1 refused" in page.inner_text("#summary")
     # The boxes lie on the strokes.
     sheet = page.locator("#ink").bounding_box()
     for box, stroke in zip(page.locator("#boxes .box").all(), (ONE, SEVEN, [*CROSS[0], *CROSS[1]]), strict=True):
@@ -240,6 +240,64 @@ def test_errors_are_said(visit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     draw(page, SEVEN)
     reads(page, "17")
     assert page.is_hidden("#error")
+
+
+def test_a_server_that_comes_back_is_asked_again(visit: Any) -> None:
+    page = visit(quiet=False)
+    page.route("**/*", lambda route: route.abort())
+    draw(page, ONE)
+    page.wait_for_selector("#error:not([hidden])")
+    page.unroute("**/*")
+    reads(page, "1")  # without a further stroke
+    assert page.is_hidden("#error")
+
+
+def test_a_slow_server_is_waited_for_in_words(visit: Any) -> None:
+    page = visit()
+    held: list[Any] = []
+    page.route("**/read*", lambda route: held.append(route))
+    draw(page, ONE)
+    page.wait_for_function("() => document.getElementById('summary').textContent === 'Reading…'")
+    while not held:
+        page.wait_for_timeout(10)
+    held[0].continue_()
+    reads(page, "1")
+
+
+def test_labels_on_a_dense_page_belong_to_their_box(visit: Any, mnist: Dataset) -> None:
+    rows = [np.concatenate([image[3:25] for image in mnist.test.images[8 * i : 8 * i + 8]], 1) for i in range(5)]
+    page = visit()
+    pixels = 255 - np.concatenate(rows).repeat(3, 0).repeat(3, 1)
+    drop(page, "drop", png(np.pad(pixels, 30, constant_values=255)), "a.png")
+    page.wait_for_function("() => document.querySelectorAll('#boxes .box').length > 30")
+    boxes, tags = ([part.bounding_box() for part in page.locator(f"#boxes .{kind}").all()] for kind in ("box", "tag"))
+    over = []
+    for own, (frame, tag) in enumerate(zip(boxes, tags, strict=True)):
+        assert abs(frame["x"] - tag["x"]) < 2  # it hangs together with its frame
+        assert abs(frame["y"] - tag["y"] - tag["height"]) < 2 or abs(frame["y"] - tag["y"]) < 2
+        for other, box in enumerate(boxes):
+            apart = tag["x"] + tag["width"] <= box["x"] or box["x"] + box["width"] <= tag["x"]
+            apart |= tag["y"] + tag["height"] <= box["y"] or box["y"] + box["height"] <= tag["y"]
+            # Inside its own frame it may touch what touches that.
+            if other != own and not apart and tag["y"] + 3 < frame["y"]:
+                over.append((own, other))
+    assert not over
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [(1.0, "over 99.9"), (0.9995, "over 99.9"), (0.99949, "99.9"), (0.0, "under 0.1"), (0.5, "50.0")],
+)
+def test_nothing_is_quite_sure(visit: Any, share: float, words: str) -> None:
+    page = visit()
+    said = {"digit": 3, "confidence": share, "box": [10, 10, 40, 60], "rejected": False, "page": 0, "line": 0}
+    said |= {"probabilities": [0.0] * 10, "likeness": 1.0, "glyph": np.zeros((28, 28), int).tolist()}
+    answer = {"file": "", "text": "3", "lines": ["3"], "digits": [said], "seconds": 0.1, "pages": [[100, 100]]}
+    page.route("**/read*", lambda route: route.fulfill(json=answer))
+    draw(page, ONE)
+    reads(page, "3")
+    assert f"{words} %" in page.inner_text("#summary").replace("\xa0", " ")
+    assert ">" not in page.inner_text("#digit") and "100.0" not in page.inner_text("#digit")
 
 
 def test_it_copies(visit: Any) -> None:

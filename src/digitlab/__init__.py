@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from digitlab.errors import DataError, DigitlabError, ReadingError, RecipeError, RunError
     from digitlab.judging import Evaluation
     from digitlab.learning import RECIPES, Recipe, recipe
-    from digitlab.reading.reader import Reader, Reading
+    from digitlab.reading.reader import Reader
+    from digitlab.reading.results import Reading
     from digitlab.runs import Run, list_runs, open_run
     from digitlab.runs.finished import corrupted, evaluate, report
     from digitlab.runs.groups import Group, compare, open_group, train_group
@@ -33,7 +34,8 @@ _HOMES = {
     "digitlab.runs.groups": ("Group", "compare", "open_group", "train_group"),
     "digitlab.judging": ("Evaluation",),
     "digitlab.learning": ("RECIPES", "Recipe", "recipe"),
-    "digitlab.reading.reader": ("Reader", "Reading"),
+    "digitlab.reading.reader": ("Reader",),
+    "digitlab.reading.results": ("Reading",),
     "digitlab.runs": ("Run", "list_runs", "open_run"),
     "digitlab.runs.finished": ("corrupted", "evaluate", "report"),
     "digitlab.runs.training": ("resume", "train"),

@@ -39,3 +39,16 @@ class ExportError(DigitlabError):
 
 class ServingError(DigitlabError):
     """A server that cannot be started, or a request that it cannot answer."""
+
+
+class ProcessError(DigitlabError):
+    """A piece of work that took too long or too much memory, or ended the process that did it.
+
+    Attributes:
+        timed_out: it took longer than it may.
+        busy: it was not begun, because too much else was waiting.
+    """
+
+    def __init__(self, message: str, *, timed_out: bool = False, busy: bool = False) -> None:
+        super().__init__(message)
+        self.timed_out, self.busy = timed_out, busy

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from digitlab.cli import read_command, runs_commands, serve_command, show_commands, train_command
+from digitlab.cli import collect_commands, read_command, runs_commands, serve_command, show_commands, train_command
 from digitlab.cli.errors import Options, one_line_errors
 
 app = typer.Typer(
@@ -46,6 +46,8 @@ def _add(function: object, name: str, epilog: str) -> None:
 _add(train_command.train, "train", train_command.EXAMPLES)
 _add(read_command.read, "read", read_command.EXAMPLES)
 _add(serve_command.serve, "serve", serve_command.EXAMPLES)
+_add(collect_commands.sheet, "sheet", "Example: [bold]digitlab sheet --out sheet.pdf --paper letter[/]")
+_add(collect_commands.collect, "collect", collect_commands.COLLECT_EXAMPLES)
 _add(show_commands.recipes, "recipes", "Example: [bold]digitlab recipes mlp2[/]")
 _add(show_commands.data, "data", "Example: [bold]digitlab data --png digits.png[/]")
 _add(runs_commands.runs, "runs", "Example: [bold]digitlab runs latest[/]")

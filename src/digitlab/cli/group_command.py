@@ -55,15 +55,17 @@ def train_group(
 
 def _say(name: str, message: dict[str, Any]) -> None:
     """A line an epoch, with the seed it belongs to in front."""
+    from rich.console import Console
+
+    from digitlab.cli.width import columns_of, epoch_line
+
     seed = name.rpartition("-")[2].replace("seed", "seed ")
     if "epoch" in message:
-        width = len(str(message["epochs"]))
-        line = f"epoch {message['epoch']:>{width}}/{message['epochs']}  loss {message['loss']:.4f}"
-        if message.get("val_accuracy") is not None:
-            line += f"  val_loss {message['val_loss']:.4f}  val_accuracy {100 * message['val_accuracy']:6.2f} %"
-        print(f"{seed:<8} {line}  {message['seconds']:.2f} s", file=sys.stderr, flush=True)
+        width = columns_of(Console(stderr=True))
+        line = epoch_line(message, message["epoch"], message["epochs"], before=f"{seed:<7}", width=width)
+        print(line, file=sys.stderr, flush=True)
     elif message["stage"] == "judge":
-        print(f"{seed:<8} judging on the test images …", file=sys.stderr, flush=True)
+        print(f"{seed:<7}  judging on the test images …", file=sys.stderr, flush=True)
 
 
 def summary(group: Group) -> dict[str, Any]:

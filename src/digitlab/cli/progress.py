@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from digitlab.cli.width import columns_of, epoch_line, fitted, left, speed
 from digitlab.runs.training import Watcher
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from digitlab.data import Dataset
     from digitlab.learning.engine import Progress
     from digitlab.learning.state import TrainState
@@ -32,10 +36,16 @@ class Quiet(Watcher):
 class Lines(Quiet):
     """One line an epoch, aligned; with a live bar underneath where stderr is a terminal."""
 
-    def __init__(self) -> None:
+    def __init__(self, console: Console | None = None) -> None:
         from rich.console import Console
 
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._console = console or Console(stderr=True, highlight=False)
+        self._console.soft_wrap = not self._console.is_terminal  # a file's lines are not broken
+        self._width = columns_of(self._console)
+        # Below 60 columns the words need the bar's room.
+        self._bar_width = min(30, self._console.width // 3 - 14) if self._console.width >= 60 else 0
+        self._images = 0
+        self._began: tuple[float, int] | None = None  # the first moment after compiling, and images seen by then
         self._bar: Any = None
         self._task: Any = None
         self.run: Run | None = None
@@ -44,6 +54,7 @@ class Lines(Quiet):
     def started(self, run: Run, data: Dataset, model: Any, state: TrainState | None) -> None:
         """Say what is trained on what."""
         self.run = run
+        self._images = len(data.train)
         recipe = run.recipe
         say = self._console.print
         say(f"[bold]{recipe.name}[/]: {recipe.description}; {model.count_params():,} parameters, seed {recipe.seed}")
@@ -65,38 +76,37 @@ class Lines(Quiet):
                 "begin it with keras.layers.Rescaling(1 / 255) unless that is meant"
             )
         if self._console.is_terminal:
-            from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+            from rich.progress import BarColumn, Progress, TextColumn
 
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=30),
-                TaskProgressColumn(),
-                TextColumn("{task.fields[numbers]}"),
-                console=self._console,
-                transient=True,
-            )
-            self._task = self._bar.add_task("compiling", total=recipe.epochs * len(data.train), numbers="")
+            bar = [BarColumn(bar_width=self._bar_width)] if self._bar_width else []
+            self._bar = Progress(*bar, TextColumn("{task.description}"), console=self._console, transient=True)
+            self._task = self._bar.add_task("compiling", total=recipe.epochs * len(data.train))
             self._bar.start()
 
     def progress(self, progress: Progress) -> None:
         """Move the bar."""
-        if self._bar:
-            self._bar.update(
-                self._task,
-                description=f"epoch {progress.epoch + 1}/{progress.epochs}",
-                completed=progress.epoch * progress.of + progress.images,
-                numbers=f"loss {progress.loss:.4f}  accuracy {100 * progress.accuracy:.2f} %",
-            )
+        if not self._bar:
+            return
+        done, total = progress.epoch * progress.of + progress.images, progress.epochs * progress.of
+        now = time.perf_counter()
+        self._began = self._began or (now, done)
+        seconds, here = now - self._began[0], done - self._began[1]
+        words = [
+            (f"{progress.epoch + 1}/{progress.epochs}", 0),
+            (f"{100 * done / max(1, total):3.0f} %", 1),
+            (f"loss {progress.loss:.4f}", 4),
+            (f"accuracy {100 * progress.accuracy:.2f} %", 2),
+            (speed(here, seconds), 3),
+            (left(seconds * (total - done) / here) if here else "", 0),
+        ]
+        taken = self._bar_width + 1 if self._bar_width else 0
+        self._bar.update(self._task, description=fitted(words, self._console.width - taken), completed=done)
 
     def epoch(self, state: TrainState, epochs: int) -> None:
         """One line with what Keras users know."""
         self.finished_epochs = state.epoch
         row = {name: values[-1] for name, values in state.history.items()}
-        line = f"epoch {state.epoch:>{len(str(epochs))}}/{epochs}  loss {row['loss']:.4f}"
-        line += f"  accuracy {100 * row['accuracy']:6.2f} %"
-        if row["val_loss"] == row["val_loss"]:  # NaN where there are no validation images
-            line += f"  val_loss {row['val_loss']:.4f}  val_accuracy {100 * row['val_accuracy']:6.2f} %"
-        self._console.print(f"{line}  rate {row['learning_rate']:.1e}  {row['seconds']:.2f} s")
+        self._console.print(epoch_line(row, state.epoch, epochs, images=self._images, width=self._width))
 
     def stage(self, name: str) -> None:
         """Say what comes after training."""

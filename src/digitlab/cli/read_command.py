@@ -7,8 +7,10 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -17,12 +19,24 @@ from digitlab.files import write_atomically
 
 if TYPE_CHECKING:
     from digitlab.reading.bulk import FileReading
-    from digitlab.reading.reader import Reading
+    from digitlab.reading.results import Reading
 
 EXAMPLES = (
     "Examples: [bold]digitlab read photo.jpg 'scans/*.png'[/]; "
-    "[bold]digitlab read form.jpg --annotate out.png --json[/]; [bold]digitlab read folder/ --csv > digits.csv[/]"
+    "[bold]digitlab read form.jpg --annotate out.png --json[/]; "
+    "[bold]digitlab read folder/ --numbers numbers.csv[/]; [bold]digitlab read marks.jpg --table > marks.csv[/]"
 )
+
+
+@dataclass(frozen=True)
+class _Output:
+    """What is printed of each picture: "text", "json", "csv" or "table"; and the opened file for its numbers."""
+
+    form: str
+    digits_only: bool
+    skip_words: bool | None
+    numbers: TextIO | None
+    pictures: int
 
 
 def read(
@@ -30,19 +44,36 @@ def read(
     model: Annotated[str | None, typer.Option(help="A run, or an .onnx file. (default: the network inside)")] = None,
     single: Annotated[bool, typer.Option("--single", help="The whole picture is one digit: never split.")] = False,
     reject: Annotated[bool, typer.Option("--reject/--no-reject", help="Show ? for what is no digit.")] = True,
+    digits_only: Annotated[
+        bool, typer.Option("--digits-only", help="Leave out separators and blanks: 3.14 becomes 314.")
+    ] = False,
+    skip_words: Annotated[
+        bool | None,
+        typer.Option(
+            "--skip-words/--keep-words", help="Leave out groups without a digit. (default: only from --numbers)"
+        ),
+    ] = None,
     annotate: Annotated[
         Path | None, typer.Option(help="Draw what was read: a .png file for one picture, a folder for many.")
     ] = None,
     stages: Annotated[
         Path | None, typer.Option(help="Show every step on the way: a .png file for one picture, a folder for many.")
     ] = None,
+    numbers: Annotated[
+        Path | None, typer.Option(help="Write every number, its value and place to this .csv file.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a picture and line.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="One line a digit.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="One line a sign.")] = False,
+    as_table: Annotated[
+        bool, typer.Option("--table", help="The rows and columns of a table, as CSV; refused cells stay empty.")
+    ] = False,
     runs: Annotated[Path | None, typer.Option(help="Folder of the runs, for --model.", show_default=False)] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds that one picture may take.", min=0.1)] = 30.0,
 ) -> None:
     """Read handwritten digits in photos, scans and drawings."""
-    if as_json and as_csv:
-        fail("--json and --csv: choose one of them", 2)
+    forms = [form for form, chosen in (("json", as_json), ("csv", as_csv), ("table", as_table)) if chosen]
+    if len(forms) > 1:
+        fail(f"{' and '.join(f'--{form}' for form in forms)}: choose one of them", 2)
     from digitlab.startup import import_ndimage_quickly
 
     import_ndimage_quickly()
@@ -51,11 +82,20 @@ def read(
     files = files_of(pictures)
     if not files:
         fail(f"{', '.join(pictures)}: no pictures there; expected files such as photo.jpg", 1)
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, _opened(numbers) as rows:
         wanted = {"--annotate": annotate, "--stages": stages}
         folders = {option: _drawings(option, target, len(files), Path(name)) for option, target in wanted.items()}
-        options = ReadOptions(model_of(model, runs), single, reject, folders["--annotate"], folders["--stages"])
-        failed = _print_all(read_files(files, options), len(files), as_json, as_csv)
+        options = ReadOptions(
+            model_of(model, runs),
+            single,
+            reject,
+            folders["--annotate"],
+            folders["--stages"],
+            timeout=timeout,
+            tables=as_table,
+        )
+        output = _Output(forms[0] if forms else "text", digits_only, skip_words, rows, len(files))
+        failed = _print_all(read_files(files, options), output)
         for option, target in wanted.items():
             if target is not None and target.suffix:
                 for drawing in (Path(name) / option).glob("*.png"):
@@ -64,29 +104,74 @@ def read(
         raise typer.Exit(1)
 
 
-def _print_all(results: Iterable[FileReading], count: int, as_json: bool, as_csv: bool) -> int:
-    """Print each result as it comes; returns how many pictures could not be read."""
-    from digitlab.reading.bulk import CSV_FIELDS
+def _opened(numbers: Path | None) -> AbstractContextManager[TextIO | None]:
+    """The file for the numbers; written to as they come, so that Ctrl-C keeps what was done."""
+    if numbers is None:
+        return nullcontext()
+    if numbers.suffix.lower() != ".csv":
+        fail(f"--numbers: {numbers} ends in {numbers.suffix or 'nothing'}, expected .csv", 2)
+    try:
+        return numbers.open("w", encoding="utf-8", errors="surrogateescape", newline="")
+    except OSError as error:
+        fail(f"--numbers: {numbers}: {error.strerror}", 1)
+    return nullcontext()
 
-    writer = csv.DictWriter(sys.stdout, CSV_FIELDS, lineterminator="\n")
-    if as_csv:
-        writer.writeheader()
+
+def _print_all(results: Iterable[FileReading], output: _Output) -> int:
+    """Print each result as it comes; returns how many pictures could not be read."""
+    from digitlab.reading.spreadsheet import DIGIT_FIELDS, NUMBER_FIELDS, number_rows
+
+    rows = csv.DictWriter(sys.stdout, DIGIT_FIELDS, lineterminator="\n")
+    numbers = csv.DictWriter(output.numbers, NUMBER_FIELDS, lineterminator="\n") if output.numbers else None
+    if output.form == "csv":
+        rows.writeheader()
+    if numbers:
+        numbers.writeheader()
     failed = 0
     for number, result in enumerate(results, 1):
-        if as_json:
-            print(json.dumps(result.as_dict()))
-        elif as_csv:
-            writer.writerows(result.as_rows())
-        elif result.reading:
-            print(_line(result.file, result.reading))
-        sys.stdout.flush()  # Ctrl-C keeps what was done
+        if numbers and output.numbers and result.reading:
+            reading = result.reading if output.skip_words is False else result.reading.without_words()
+            numbers.writerows(number_rows(result.file, reading))
+            output.numbers.flush()
+        if output.skip_words and result.reading:
+            result = replace(result, reading=result.reading.without_words())
+        if output.digits_only and result.reading:
+            result = replace(result, reading=result.reading.without_separators())
+        _print_one(result, output, rows)
         if result.error:
             failed += 1
-            if not as_json:
+            if output.form != "json":
                 print(f"digitlab: {result.error}", file=sys.stderr)
-        if count > 20 and sys.stderr.isatty():
-            print(f"\r{number:,} of {count:,}", end="" if number < count else "\n", file=sys.stderr, flush=True)
+        if output.pictures > 20 and sys.stderr.isatty():
+            end = "" if number < output.pictures else "\n"
+            print(f"\r{number:,} of {output.pictures:,}", end=end, file=sys.stderr, flush=True)
     return failed
+
+
+def _print_one(result: FileReading, output: _Output, rows: csv.DictWriter[str]) -> None:
+    if output.form == "json":
+        print(json.dumps(result.as_dict()))
+    elif output.form == "csv":
+        rows.writerows(result.as_rows())
+    elif output.form == "table":
+        _print_tables(result, output.pictures > 1)
+    elif result.reading:
+        print(_line(result.file, result.reading))
+    sys.stdout.flush()  # Ctrl-C keeps what was done
+
+
+def _print_tables(result: FileReading, named: bool) -> None:
+    """The cells on stdout, after the file's name where there are several; what was refused on stderr."""
+    from digitlab.reading.spreadsheet import safe_cell
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    for table in result.tables:
+        for row in table.rows:
+            writer.writerow([safe_cell(cell) for cell in ((result.file, *row) if named else row)])
+        for row_number, column, text in table.refused:
+            page = f" of page {table.page + 1}" if len(result.tables) > 1 else ""
+            place = f"row {row_number + 1}, column {column + 1}{page}"
+            print(f"digitlab: {result.file}: {place}: {text} refused, left empty", file=sys.stderr)
 
 
 def model_of(model: str | None, runs: Path | None) -> str | Path | None:
@@ -111,7 +196,8 @@ def _drawings(option: str, target: Path | None, pictures: int, folder: Path) -> 
 
 def _line(file: str, reading: Reading) -> str:
     """As in ``photo.jpg  1572 / 43890  least sure 98.1 %``."""
+    turned = "".join(f", turned by {degrees:.0f} degrees" for degrees in reading.turned[:1] if degrees)
     if not reading.digits:
         return f"{file}  no digits"
     text = " / ".join(reading.lines)
-    return f"{file}  {text}  ({100 * reading.confidence:.1f} % sure of the least sure digit)"
+    return f"{file}  {text}  ({min(99.9, 100 * reading.confidence):.1f} % sure of the least sure digit{turned})"

@@ -11,6 +11,8 @@ import typer
 from digitlab.cli.errors import fail
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from digitlab.judging import Evaluation
     from digitlab.judging.robustness import Robustness
     from digitlab.runs import Run
@@ -54,28 +56,52 @@ def runs(
     if not found:
         print(f"no runs in {runs_folder(folder)} yet; make one with: digitlab train")
         return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+    print_table([_row(r) for r in found])
 
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    for column in ("run", "recipe", "state"):
-        table.add_column(column, no_wrap=True, style="bold" if column == "run" else None)
-    for column in ("epochs", "parameters", "test accuracy", "seconds"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for r in found:
-        row = _row(r)
+
+# Heading, rank and alignment of each column of the list of runs; the highest rank is dropped first.
+COLUMNS = (
+    ("run", 0, "<"),
+    ("recipe", 5, "<"),
+    ("state", 2, "<"),
+    ("epochs", 4, ">"),
+    ("parameters", 6, ">"),
+    ("accuracy", 1, ">"),
+    ("time", 3, ">"),
+)
+
+
+def print_table(rows: list[dict[str, Any]], console: Console | None = None) -> None:
+    """List runs in a table that fits the terminal; a name is never cut."""
+    from rich.console import Console
+
+    from digitlab.cli.width import GAP, columns_of, fitting_columns
+    from digitlab.showing.wording import duration
+
+    console = console or Console(highlight=False)
+    table = [[heading for heading, _, _ in COLUMNS]]
+    for row in rows:
         accuracy = row["test_accuracy"]
-        table.add_row(
-            row["name"],
-            row["recipe"],
-            row["state"],
-            f"{row['epochs_done']}/{row['epochs']}",
-            f"{row['parameters']:,}" if row["parameters"] else "",
-            f"{100 * accuracy:.2f} %" if accuracy is not None else "",
-            f"{row['seconds']:.1f}" if row["seconds"] else "",
+        table.append(
+            [
+                row["name"],
+                row["recipe"],
+                row["state"],
+                f"{row['epochs_done']}/{row['epochs']}",
+                f"{row['parameters']:,}" if row["parameters"] else "",
+                f"{100 * accuracy:.2f} %" if accuracy is not None else "",
+                duration(row["seconds"]) if row["seconds"] else "",
+            ]
         )
-    Console(highlight=False).print(table)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    shown = fitting_columns(widths, [rank for _, rank, _ in COLUMNS], columns_of(console))
+    for number, cells in enumerate(table):
+        line = GAP.join(f"{cells[i]:{COLUMNS[i][2]}{widths[i]}}" for i in shown).rstrip()
+        console.print(line, style="bold" if number == 0 else None, markup=False, soft_wrap=True)
+    dropped = [COLUMNS[i][0] for i in range(len(COLUMNS)) if i not in shown]
+    if dropped:
+        words = "In a wider window, and with --json, also: " + ", ".join(dropped)
+        console.print(words, style="dim")
 
 
 def _row(run: Run) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from digitlab.errors import DataError
 from digitlab.judging.calibration import check_probabilities
+from digitlab.judging.verdict import CONFIDENCE, chance_words, lead_words, ordered, p_words, range_words
 
-CONFIDENCE = 0.95
 _Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
 
@@ -53,24 +53,23 @@ class Comparison:
     @property
     def words(self) -> str:
         """Say in plain words whether one is better and how sure that is."""
-        b, c = self.counts
-        a_name, b_name = self.names
-        if b + c == 0:
-            return f"{a_name} and {b_name} read the same {round(self.accuracies[0] * self.samples):,} images right."
-        facts = (
-            f"{a_name} {self.accuracies[0]:.2%} against {b_name} {self.accuracies[1]:.2%}, "
-            f"{_points(self.difference, self.difference_interval)}; "
-            f"{b} images only {a_name} reads right, {c} only {b_name} (McNemar {_p(self.p_value)})"
-        )
+        counts = self.counts
+        if sum(counts) == 0:
+            right = round(self.accuracies[0] * self.samples)
+            return f"{self.names[0]} and {self.names[1]} read the same {right:,} images correctly."
+        (first, best, more), (second, other, fewer) = ordered(self.difference, self.names, self.accuracies, counts)
+        lead = lead_words(self.difference, self.difference_interval)
+        chance = f"equally good networks {chance_words(self.p_value)} (McNemar {p_words(self.p_value)})"
+        disagree = f"It alone reads {more:,} images correctly, the other alone {fewer:,}: {chance}"
         low, high = self.difference_interval
-        if self.p_value >= 1 - CONFIDENCE and low <= 0 <= high:
-            return f"No difference shown: {facts}; networks equally good differ so much in {self.p_value:.0%} of cases."
-        if self.p_value >= 1 - CONFIDENCE:
-            return f"Not settled: {facts}; the interval leaves 0 out, but the stricter exact test does not."
-        better, worse = self.names if b > c else self.names[::-1]
+        shares = f"{best:.2%} against {other:.2%}"
+        if self.p_value < 1 - CONFIDENCE:
+            return f"{first} is better than {second} by {lead}: {shares}. {disagree}; other seeds may differ."
+        if low <= 0 <= high:
+            return f"No difference shown: {first} leads {second} by {lead}, {shares}. {disagree}."
         return (
-            f"{better} is better than {worse}: {facts}; networks equally good {_rarely(self.p_value)}. "
-            "This holds for these two networks; other seeds may differ."
+            f"Not settled: {first} leads {second} by {lead}, {shares}. "
+            f"The interval leaves out 0, the stricter exact test does not. {disagree}."
         )
 
 
@@ -116,29 +115,31 @@ class GroupComparison:
     @property
     def words(self) -> str:
         """Say in plain words whether one is better and how sure that is."""
-        a_name, b_name = self.names
-        a, b = self.spreads
-        means = (
-            f"{a_name} {a.mean:.2%} (mean of {a.n}) against {b_name} {b.mean:.2%} (mean of {b.n}), "
-            f"{_points(self.difference, self.difference_interval)}"
-        )
-        if min(a.n, b.n) < 2:
-            single = " and ".join(name for name, one in zip(self.names, self.spreads, strict=True) if one.n < 2)
-            return f"Cannot be told: {means}; with one run of {single} nobody knows what another seed would give."
+        means = tuple(spread.mean for spread in self.spreads)
+        counts = tuple(spread.n for spread in self.spreads)
+        (first, best, more), (second, other, fewer) = ordered(self.difference, self.names, means, counts)
+        lead = lead_words(self.difference, self.difference_interval)
+        shares = f"{best:.2%} (mean of {more}) against {other:.2%} (mean of {fewer})"
+        if min(counts) < 2:
+            single = " and ".join(name for name, n in zip(self.names, counts, strict=True) if n < 2)
+            return (
+                f"Cannot be told: {first} leads {second} by {lead}, {shares}. "
+                f"With one run of {single} nobody knows what another seed would give."
+            )
         if self.p_value is None:
-            return f"Cannot be tested: {means}; within each group all runs have the same accuracy."
-        means += f" (Welch {_p(self.p_value)})"
+            return (
+                f"Cannot be tested: {first} leads {second} by {lead}, {shares}. "
+                "Within each group all runs have the same accuracy."
+            )
+        chance = f"equally good recipes {chance_words(self.p_value)} (Welch {p_words(self.p_value)})"
         if self.p_value >= 1 - CONFIDENCE:
-            return f"No difference shown: {means}; recipes equally good differ so much in {self.p_value:.0%} of cases."
-        better, worse = self.names if self.difference > 0 else self.names[::-1]
-        said = (
-            f"{better} is better than {worse} on these images: {means}; recipes equally good {_rarely(self.p_value)}."
-        )
+            return f"No difference shown: {first} leads {second} by {lead}, {shares}. {chance[0].upper()}{chance[1:]}."
+        said = f"{first} is better than {second} on these images by {lead}: {shares}. {chance[0].upper()}{chance[1:]}"
         if self.general_interval is None:
-            return said
-        low, high = self.general_interval
+            return f"{said}."
+        low, high = sorted(math.copysign(1, self.difference) * end for end in self.general_interval)
         verdict = "may turn on" if low <= 0 <= high else "would hold for"
-        return f"{said} It {verdict} other images of the same kind: {_range(low, high)} points."
+        return f"{said}; it {verdict} other images of the same kind ({range_words(low, high)} points)."
 
 
 def compare_runs(
@@ -157,7 +158,7 @@ def compare_runs(
         names: how to call them.
 
     Returns:
-        The comparison; `words` says it in a sentence.
+        The comparison; `words` says it in two sentences.
 
     Raises:
         DataError: no images.
@@ -296,7 +297,8 @@ def compare_groups(
         names: how to call them.
 
     Returns:
-        The comparison; `words` says it in a sentence. Only bool matrices tell how far it would carry to other images.
+        The comparison; `words` says it in two sentences. Only bool matrices tell how far it would carry
+        to other images.
 
     Raises:
         DataError: a group without a run.
@@ -376,25 +378,3 @@ def _t_quantile(freedom: float) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))
-
-
-def _p(value: float) -> str:
-    return "p < 0.0001" if value < 0.0001 else f"p = {value:.2g}"
-
-
-def _points(difference: float, interval: tuple[float, float] | None) -> str:
-    said = f"a difference of {difference:+.2f} points"
-    return said if interval is None else f"{said} (95 % interval {_range(*interval)})"
-
-
-def _range(low: float, high: float) -> str:
-    # Two digits are one image of 10,000; a third where an end would read as 0.00.
-    digits = 2 if min(abs(low), abs(high)) >= 0.05 else 3
-    return f"{low:+.{digits}f} to {high:+.{digits}f}"
-
-
-def _rarely(p_value: float) -> str:
-    """Put a p-value below 0.05 in words: how often equals would differ so much."""
-    if p_value < 0.001:
-        return "would hardly ever differ so much"
-    return f"would differ so much once in {math.floor(1 / p_value)} cases"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from digitlab.judging.compare import CONFIDENCE
+from digitlab.judging.verdict import CONFIDENCE
 
 
 @dataclass(frozen=True, eq=False)

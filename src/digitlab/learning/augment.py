@@ -46,10 +46,10 @@ def apply(key: Any, images: Any, recipe: Recipe, strengths: Any = None) -> Any:
     Args:
         key: A JAX random key, as from `step_key`.
         images: (n, 28, 28), 0..255, ink bright on 0.
-        recipe: Uses shift (pixels), rotate (degrees), scale, shear (shares), elastic (pixels), thickness (share);
-            those that are 0 are left out.
-        strengths: (6,) in the order of `STRENGTHS`, to take the place of the recipe's; so that recipes of the same
-            kinds of change share one compiled program.
+        recipe: Uses shift (pixels), rotate (degrees), scale, shear (shares), elastic (pixels), thickness (share); those
+            that are 0 are left out.
+        strengths: (6,) in the order of `STRENGTHS`, in place of the recipe's, so that recipes of the same kinds of
+            change share one compiled program.
 
     Returns:
         (n, 28, 28) float32, 0..255; the same numbers as given where the recipe changes nothing.

@@ -9,20 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from digitlab.learning import engine
-from digitlab.learning.engine import (
-    Pictures,
-    averaged,
-    chunks,
-    make_loss,
-    make_optimizer,
-    order,
-    restore,
-    steps_per_epoch,
-)
+from digitlab.learning.batches import LabelledImages, epoch_permutation, padded_chunks, steps_per_epoch
+from digitlab.learning.optimizer import assign_variables, ema_weights, make_loss, make_optimizer
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.state import TrainState
 from digitlab.learning.step import numbers, program
+
+# A stretch is what the device does between two looks at the clock and the keyboard.
+STRETCH_SECONDS = 0.2
 
 
 class CompiledTrainer:
@@ -37,8 +31,8 @@ class CompiledTrainer:
         self,
         model: Any,
         recipe: Recipe,
-        training: Pictures,
-        validation: Pictures | None,
+        training: LabelledImages,
+        validation: LabelledImages | None,
         resume: TrainState | None,
     ) -> None:
         import jax
@@ -50,8 +44,8 @@ class CompiledTrainer:
         self._optimizer.build(model.trainable_variables)
         if resume:
             variables = [*model.trainable_variables, *model.non_trainable_variables]
-            restore(variables, resume.weights, "weights")
-            restore(self._optimizer.variables, resume.optimizer, "optimizer variables")
+            assign_variables(variables, resume.weights, "weights")
+            assign_variables(self._optimizer.variables, resume.optimizer, "optimizer variables")
         # Copies, because the compiled loop is given these buffers to overwrite while the model still holds its own.
         self._carry: Any = jax.tree.map(
             jnp.copy,
@@ -74,11 +68,11 @@ class CompiledTrainer:
         self._stretch_steps = max(1, self._steps // 20)  # a first guess; then by the clock
 
     def epoch(self, number: int, progress: Callable[[int, float, float], None]) -> dict[str, float]:
-        """Train one epoch in stretches of about `engine.STRETCH_SECONDS`; see `engine.Trainer`."""
+        """Train one epoch in stretches of about `STRETCH_SECONDS`; see `engine.Trainer`."""
         import jax
 
         size = min(self._recipe.batch_size, self._count)
-        indices = jax.device_put(order(self._recipe.seed, number, self._count))
+        indices = jax.device_put(epoch_permutation(self._recipe.seed, number, self._count))
         whole, left = divmod(self._count, size)
         sums: Any = (np.float32(0), np.int32(0))
         step = 0
@@ -109,14 +103,14 @@ class CompiledTrainer:
     def _pace(self, steps: int, seconds: float, *, first: bool) -> None:
         """Fit the length of the next stretch to the clock; the first one was mostly compilation."""
         if not first:
-            self._stretch_steps = max(1, min(self._steps, int(steps * engine.STRETCH_SECONDS / max(seconds, 1e-6))))
+            self._stretch_steps = max(1, min(self._steps, int(steps * STRETCH_SECONDS / max(seconds, 1e-6))))
 
     def _validate(self) -> dict[str, float]:
         if self._validation is None:
             return {}
         loss, right = 0.0, 0
         kept, others = self._kept(), self._carry[1]
-        for images, labels, valid in chunks(self._validation.images, self._validation.labels):
+        for images, labels, valid in padded_chunks(self._validation.images, self._validation.labels):
             part_loss, part_right = self._program.judge(
                 kept, others, self._numbers.label_smoothing, images, labels, valid
             )
@@ -127,7 +121,7 @@ class CompiledTrainer:
     def _kept(self) -> Any:
         """Trainable values to judge and to keep."""
         trainable, _, optimizer = self._carry
-        return averaged(self._optimizer, optimizer, self._model.trainable_variables, trainable)
+        return ema_weights(self._optimizer, optimizer, self._model.trainable_variables, trainable)
 
     def state(self) -> tuple[tuple[np.ndarray, ...], int, tuple[np.ndarray, ...]]:
         """See `engine.Trainer`."""

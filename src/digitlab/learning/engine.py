@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,32 +15,12 @@ import numpy as np
 
 from digitlab.errors import RecipeError, RunError
 from digitlab.learning.backend import import_keras, on_jax, seeded
+from digitlab.learning.batches import LabelledImages
+from digitlab.learning.optimizer import learning_rates
 from digitlab.learning.recipe import Recipe
-from digitlab.learning.schedule import one_cycle
 from digitlab.learning.state import HISTORY, TrainState
 
 ENGINES = ("auto", "compiled", "fit")
-
-# A stretch is what the device does between two looks at the clock and the keyboard.
-STRETCH_SECONDS = 0.2
-
-
-@dataclass(frozen=True, eq=False)
-class Pictures:
-    """What a trainer learns from.
-
-    Attributes:
-        images: (n, 28, 28) uint8 with ink bright on 0; or rows of numbers (n, features), for a model that takes those.
-        labels: (n,) integers 0..classes-1.
-        weights: (n,) how much each image counts in the loss, of mean 1; None: all the same.
-    """
-
-    images: np.ndarray
-    labels: np.ndarray
-    weights: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.images)
 
 
 @dataclass(frozen=True)
@@ -76,47 +55,6 @@ class Trainer(Protocol):
         ...
 
 
-def order(seed: int, epoch: int, count: int) -> np.ndarray:
-    """The order in which an epoch sees the training images: a permutation of 0..count-1, (count,) int32.
-
-    Drawn from seed and epoch number alone, so that a resumed run repeats it without having to keep a generator.
-
-    Example:
-        >>> order(0, 3, 5).tolist() == order(0, 3, 5).tolist() != order(0, 4, 5).tolist()
-        True
-    """
-    return np.random.default_rng([seed, epoch]).permutation(count).astype(np.int32)
-
-
-def steps_per_epoch(count: int, batch_size: int) -> int:
-    """Steps of an epoch; the last one takes what is left, as in Keras."""
-    return -(-count // batch_size)
-
-
-def make_optimizer(recipe: Recipe, steps: int) -> Any:
-    """The recipe's Keras optimizer for a run of `steps` steps in all."""
-    keras = import_keras()
-    rate: Any = recipe.peak_rate
-    if recipe.schedule == "one-cycle":
-        rate = one_cycle(recipe.peak_rate, int(recipe.warmup * steps), steps)
-    extra: dict[str, Any] = {"momentum": 0.9, "nesterov": True} if recipe.optimizer == "sgd" else {}
-    config = {"learning_rate": rate, "weight_decay": recipe.weight_decay or None, **extra}
-    if recipe.optimizer == "adamw":
-        config["weight_decay"] = recipe.weight_decay
-    if recipe.average:
-        # The averages are among the optimizer's variables, so a checkpoint has them like everything else.
-        config |= {"use_ema": True, "ema_momentum": recipe.average}
-    return keras.optimizers.get({"class_name": recipe.optimizer, "config": config})
-
-
-def make_loss(recipe: Recipe) -> Any:
-    """The recipe's Keras loss; it takes probabilities (n, k) and integer labels, or one-hot ones if categorical."""
-    keras = import_keras()
-    if recipe.loss == "categorical_crossentropy":
-        return keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing)
-    return keras.losses.SparseCategoricalCrossentropy()
-
-
 def check_engine(engine: str) -> None:
     """Raise a RecipeError unless it is one of `ENGINES`."""
     if engine not in ENGINES:
@@ -126,8 +64,8 @@ def check_engine(engine: str) -> None:
 def train(
     model: Any,
     recipe: Recipe,
-    training: Pictures,
-    validation: Pictures | None = None,
+    training: LabelledImages,
+    validation: LabelledImages | None = None,
     *,
     engine: str = "auto",
     resume: TrainState | None = None,
@@ -157,7 +95,7 @@ def train(
     Example:
         >>> from digitlab.learning import recipe
         >>> from digitlab.learning.models import build
-        >>> few = Pictures(np.zeros((64, 28, 28), np.uint8), np.arange(64) % 10)
+        >>> few = LabelledImages(np.zeros((64, 28, 28), np.uint8), np.arange(64) % 10)
         >>> changed = recipe("linear", epochs=2)
         >>> train(build(changed), changed, few).epoch
         2
@@ -180,7 +118,7 @@ def train(
     state = resume or TrainState(0, *trainer.state())
     if state.epoch > recipe.epochs:
         raise RunError(f"the run has {state.epoch} finished epochs, the recipe only {recipe.epochs}")
-    schedule = _learning_rate(recipe, len(training))
+    schedule = learning_rates(recipe, len(training))
     for number in range(state.epoch, recipe.epochs):
         if out_of_patience(state.history, recipe.patience):
             break
@@ -226,123 +164,3 @@ def out_of_patience(history: Mapping[str, Sequence[float]], patience: int) -> bo
     """
     done = len(history["val_accuracy"])
     return bool(patience and done) and done - 1 - best_epoch(history) >= patience
-
-
-def _learning_rate(recipe: Recipe, count: int) -> Callable[[int], float]:
-    """The learning rate of an epoch's last step, by the epoch's number."""
-    steps = steps_per_epoch(count, recipe.batch_size)
-    rate = make_optimizer(recipe, steps * recipe.epochs)._learning_rate
-
-    def at(number: int) -> float:
-        last = (number + 1) * steps - 1
-        return float(rate(last)) if callable(rate) else float(rate)
-
-    return at
-
-
-def averaged(optimizer: Any, state: list[Any], variables: list[Any], values: list[Any]) -> list[Any]:
-    """The trainable values that are judged and kept: the running mean over the steps where the recipe has one.
-
-    Args:
-        optimizer: As from `make_optimizer`, built.
-        state: Values of its variables.
-        variables: The model's trainable variables.
-        values: Their values after the last step.
-    """
-    if not optimizer.use_ema:
-        return values
-    pairs = [*zip(optimizer.variables, state, strict=True), *zip(variables, values, strict=True)]
-    with import_keras().StatelessScope(state_mapping=pairs) as scope:
-        type(optimizer).finalize_variable_values(optimizer, variables)  # past what FitTrainer puts in its place
-    return [scope.get_current_value(variable) for variable in variables]
-
-
-def restore(variables: list[Any], values: tuple[np.ndarray, ...], what: str) -> None:
-    """Assign saved arrays to Keras variables.
-
-    Raises:
-        RunError: count or shapes differ, so the state is not of this model.
-    """
-    shapes, saved = [tuple(v.shape) for v in variables], [v.shape for v in values]
-    if shapes != saved:
-        raise RunError(f"the checkpoint's {what} have shapes {saved}, the model's {shapes}: not of the same recipe")
-    for variable, value in zip(variables, values, strict=True):
-        variable.assign(value)
-
-
-def chunks(images: np.ndarray, labels: np.ndarray | None = None, size: int = 1000) -> Any:
-    """Cut pictures into equal chunks, the last one padded with blanks, so that one compiled program serves them all.
-
-    Yields:
-        (images, labels, number of valid ones) a chunk.
-    """
-    for start in range(0, len(images), size):
-        part = images[start : start + size]
-        some = np.zeros(len(part), np.int32) if labels is None else np.asarray(labels[start : start + size], np.int32)
-        missing = min(size, len(images)) - len(part) if len(images) < size else size - len(part)
-        yield (
-            np.pad(part, ((0, missing), *((0, 0) for _ in part.shape[1:]))),
-            np.pad(some, (0, missing)),
-            len(part),
-        )
-
-
-def predict(model: Any, images: np.ndarray) -> np.ndarray:
-    """Class probabilities of a Keras model, on whatever backend it runs.
-
-    Sigmoid outputs are divided by their sum, which is what the loss does with them on JAX, so that they are judged as
-    the probabilities they were trained to be.
-
-    Args:
-        model: A keras.Model that takes 0..255 pictures.
-        images: (n, 28, 28) uint8.
-
-    Returns:
-        (n, classes) float32, each row summing to 1.
-    """
-    return predictor(model)(images)
-
-
-def predictor(model: Any, weights: Sequence[np.ndarray] | None = None) -> Callable[[np.ndarray], np.ndarray]:
-    """What `predict` does, for many sets of images: the network is compiled once and not for each of them.
-
-    Args:
-        model: A keras.Model that takes 0..255 pictures; its weights as they are now.
-        weights: To take the place of the model's own, trainable ones first; the model is left as it is.
-
-    Returns:
-        A function of (n, 28, 28) uint8, or of rows (n, features) for a model that takes those, that returns
-        (n, classes) float32, each row summing to 1.
-    """
-    call = _forward(model, weights)
-
-    def probabilities(images: np.ndarray) -> np.ndarray:
-        if not len(images):
-            return np.zeros((0, model.output_shape[-1]), np.float32)
-        # Fewer images than a chunk are filled up to a power of two, so that not every number of them compiles anew.
-        size = min(1000, 1 << (len(images) - 1).bit_length())
-        rows = [np.asarray(call(part))[:valid] for part, _, valid in chunks(images, size=size)]
-        outputs = np.concatenate(rows).astype(np.float32)
-        # A sigmoid network may put 0 on everything; it then knows nothing, which is 1/k each.
-        total = outputs.sum(1, keepdims=True, dtype=np.float64)
-        return np.where(total > 0, outputs / np.where(total > 0, total, 1), 1 / outputs.shape[1]).astype(np.float32)
-
-    return probabilities
-
-
-def _forward(model: Any, weights: Sequence[np.ndarray] | None = None) -> Callable[[np.ndarray], Any]:
-    """The model's forward pass, compiled where it runs on JAX: once for all models of the same layers."""
-    if not on_jax():
-        keras = import_keras()
-        shape = model.input_shape[1:]
-        if weights is not None:
-            for v, value in zip((*model.trainable_variables, *model.non_trainable_variables), weights, strict=True):
-                v.assign(value)
-        return lambda part: keras.ops.convert_to_numpy(
-            model(part.reshape(-1, *shape).astype(np.float32), training=False)
-        )
-    from digitlab.learning.step import forward
-
-    values = weights or [v.value for v in (*model.trainable_variables, *model.non_trainable_variables)]
-    count = len(model.trainable_variables)
-    return functools.partial(forward(model), values[:count], values[count:])

@@ -74,7 +74,7 @@ def _keras_bytes(model: Any, kind: str) -> bytes:
 
 def _check(model: Any, content: bytes, kind: str, images: np.ndarray, path: Path) -> None:
     """Raise unless the written model gives the same probabilities as the one it came from."""
-    from digitlab.learning.engine import predict
+    from digitlab.learning.predict import predict
 
     expected = predict(model, images)
     if kind == "onnx":

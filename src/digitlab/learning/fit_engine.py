@@ -9,7 +9,8 @@ import numpy as np
 
 from digitlab.learning import augment
 from digitlab.learning.backend import import_keras
-from digitlab.learning.engine import Pictures, averaged, make_loss, make_optimizer, order, restore, steps_per_epoch
+from digitlab.learning.batches import LabelledImages, epoch_permutation, steps_per_epoch
+from digitlab.learning.optimizer import assign_variables, ema_weights, make_loss, make_optimizer
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.state import TrainState
 
@@ -21,8 +22,8 @@ class FitTrainer:
         self,
         model: Any,
         recipe: Recipe,
-        training: Pictures,
-        validation: Pictures | None,
+        training: LabelledImages,
+        validation: LabelledImages | None,
         resume: TrainState | None,
     ) -> None:
         steps = steps_per_epoch(len(training), recipe.batch_size)
@@ -32,8 +33,8 @@ class FitTrainer:
         self._augment: Any = None
         self._variables = [*model.trainable_variables, *model.non_trainable_variables]
         if resume:
-            restore(self._variables, resume.weights, "weights")
-            restore(optimizer.variables, resume.optimizer, "optimizer variables")
+            assign_variables(self._variables, resume.weights, "weights")
+            assign_variables(optimizer.variables, resume.optimizer, "optimizer variables")
         # Keras puts the averages into the model at the end of each `fit`, here an epoch; `finish` does it once.
         optimizer.finalize_variable_values = lambda _: None
         model.compile(optimizer=optimizer, loss=make_loss(recipe), metrics=["accuracy"])
@@ -65,7 +66,7 @@ class FitTrainer:
         optimizer, variables = self._model.optimizer, self._model.trainable_variables
         state, values = [v.value for v in optimizer.variables], [v.value for v in variables]
         return [
-            np.asarray(import_keras().ops.convert_to_numpy(v)) for v in averaged(optimizer, state, variables, values)
+            np.asarray(import_keras().ops.convert_to_numpy(v)) for v in ema_weights(optimizer, state, variables, values)
         ]
 
     def _swap(self, values: list[np.ndarray]) -> list[np.ndarray]:
@@ -80,7 +81,7 @@ class FitTrainer:
         """See `engine.Trainer`."""
         keras = import_keras()
         images, labels, size = self._training.images, self._training.labels, self._recipe.batch_size
-        indices = order(self._recipe.seed, number, len(images))
+        indices = epoch_permutation(self._recipe.seed, number, len(images))
         weights = self._training.weights
         inputs, targets, changed = self._inputs, self._targets, self._changed
         first = number * steps_per_epoch(len(images), size)

@@ -36,7 +36,7 @@ _ROW_INPUTS = 64
 PART = 16
 
 
-def twin(model: Any) -> Any:
+def with_matmul_layers(model: Any) -> Any:
     """The model with convolutions and poolings as matrix products, sharing no variable with it.
 
     Args:
@@ -49,7 +49,7 @@ def twin(model: Any) -> Any:
     Example:
         >>> layers = import_keras().layers
         >>> plain = import_keras().Sequential([layers.Input((28, 28, 1)), layers.Conv2D(4, 3), layers.Flatten()])
-        >>> type(twin(plain).layers[0]).__name__
+        >>> type(with_matmul_layers(plain).layers[0]).__name__
         'MatmulConv2D'
     """
     import jax
@@ -78,7 +78,7 @@ def twin(model: Any) -> Any:
     return copy
 
 
-def divisible(model: Any) -> bool:
+def is_samplewise(model: Any) -> bool:
     """Whether the model treats every picture by itself also in training, so that a batch may be computed in parts.
 
     Batch normalisation does not: its statistics are those of the whole batch. A layer not known here counts as not.
@@ -102,7 +102,7 @@ def part_size(count: int) -> int:
     return next((size for size in range(PART, PART // 2 - 1, -1) if count % size == 0), count)
 
 
-def in_parts(call: Any, inputs: Any) -> Any:
+def map_in_microbatches(call: Any, inputs: Any) -> Any:
     """`call(inputs)` for a function that treats every picture by itself, a `part_size` of them at a time."""
     import jax
 

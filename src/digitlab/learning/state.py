@@ -27,7 +27,8 @@ HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_ra
 class TrainState:
     """A training run between two epochs.
 
-    Shuffling needs no entry: the order of an epoch is drawn from the seed and the epoch's number (`engine.order`).
+    Shuffling needs no entry: the order of an epoch is drawn from the seed and the epoch's number
+    (`batches.epoch_permutation`).
 
     Attributes:
         epoch: Finished epochs.

@@ -19,7 +19,7 @@ import numpy as np
 
 from digitlab.learning import augment
 from digitlab.learning.backend import import_keras
-from digitlab.learning.matmul_layers import divisible, in_parts, part_size, twin
+from digitlab.learning.matmul_layers import is_samplewise, map_in_microbatches, part_size, with_matmul_layers
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.schedule import one_cycle
 
@@ -81,9 +81,9 @@ class Program:
 
         self._recipe, self._optimizer, self._loss = recipe, optimizer, loss
         self._input_shape = model.input_shape[1:]
-        fast = twin(model)  # on a CPU, convolutions as matrix products
+        fast = with_matmul_layers(model)  # on a CPU, convolutions as matrix products
         self._in_parts = fast is not model
-        self._divisible = self._in_parts and divisible(fast)
+        self._samplewise = self._in_parts and is_samplewise(fast)
         self._fast = _with_dropout_as_argument(fast)
         self._iterations = [v is optimizer.iterations for v in optimizer.variables].index(True)
         self._tracing = threading.RLock()
@@ -160,7 +160,7 @@ class Program:
 
         both = jax.value_and_grad(objective, has_aux=True)
         count = len(batch[1])
-        size = part_size(count) if self._divisible else count
+        size = part_size(count) if self._samplewise else count
         parts = count // size
         if parts == 1:
             (loss, (others, right)), gradients = both(trainable, others, *batch)
@@ -217,7 +217,7 @@ class Program:
         def forward(part: Any) -> Any:
             return self._fast.stateless_call(trainable, others, part, training=False)[0]
 
-        outputs = in_parts(forward, inputs) if self._in_parts else forward(inputs)
+        outputs = map_in_microbatches(forward, inputs) if self._in_parts else forward(inputs)
         mask = jnp.arange(len(labels)) < valid
         losses = self._loss.call(self._targets(labels, outputs.shape[-1], smoothing), outputs)
         return jnp.where(mask, losses, 0).sum(), (mask & (outputs.argmax(-1) == labels)).sum()
@@ -242,14 +242,14 @@ def forward(model: Any) -> Callable[[Any, Any, Any], Any]:
         import jax
         import jax.numpy as jnp
 
-        fast, shape = twin(model), model.input_shape[1:]
+        fast, shape = with_matmul_layers(model), model.input_shape[1:]
 
         def call(trainable: Any, others: Any, images: Any) -> Any:
             def outputs(part: Any) -> Any:
                 return fast.stateless_call(trainable, others, part, training=False)[0]
 
             inputs = images.astype(jnp.float32).reshape(-1, *shape)
-            return outputs(inputs) if fast is model else in_parts(outputs, inputs)
+            return outputs(inputs) if fast is model else map_in_microbatches(outputs, inputs)
 
         return jax.jit(call)
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import glob
 import os
-import signal
+import pickle
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from digitlab.errors import ReadingError
-from digitlab.reading.reader import Reader, Reading
+from digitlab.errors import ProcessError, ReadingError
+from digitlab.processes import SECONDS, Pool, Worker, can_fork, plain_loads
+from digitlab.reading.reader import Reader
+from digitlab.reading.results import Reading
+from digitlab.reading.spreadsheet import digit_rows, error_row
+from digitlab.reading.tables import Table, tables_of
 
-ENDINGS = "png jpg jpeg jpe webp tif tiff bmp gif ppm pgm pbm heic heif avif"
+ENDINGS = "png jpg jpeg jpe webp tif tiff bmp gif ppm pgm pbm jp2 j2k heic heif hif avif pdf"
 SUFFIXES = frozenset(f".{ending}" for ending in ENDINGS.split(" "))
 # Starting a second process costs as much as reading this many pictures.
 WORTH_A_POOL = 8
@@ -36,7 +38,9 @@ class ReadOptions:
         reject: False to name a digit for everything that is found.
         annotate: a folder for the pictures with boxes drawn in, `<name>.png`; None for none.
         stages: a folder for pictures of every stage, `<name>.png`; None for none.
-        workers: processes; None for one a core, 1 to stay in this one.
+        workers: processes; None for one a core where there are many files.
+        timeout: seconds that one picture may take.
+        tables: also find the rows and columns of each page.
     """
 
     model: str | Path | None = None
@@ -45,15 +49,18 @@ class ReadOptions:
     annotate: Path | None = None
     stages: Path | None = None
     workers: int | None = None
+    timeout: float = SECONDS
+    tables: bool = False
 
 
 @dataclass(frozen=True)
 class FileReading:
-    """What came of one file: a reading without its stages, or one line that says why not."""
+    """What came of one file: a reading without its stages, its tables if asked for, or one line that says why not."""
 
     file: str
     reading: Reading | None = None
     error: str | None = None
+    tables: tuple[Table, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Turn into the one object that `digitlab read --json` prints for it."""
@@ -62,25 +69,10 @@ class FileReading:
         return {**self.reading.as_dict(), "file": self.file}
 
     def as_rows(self) -> list[dict[str, Any]]:
-        """Turn into the rows that `digitlab read --csv` prints: one a digit, or one with the error."""
+        """Turn into the rows that `digitlab read --csv` prints: one a sign, or one with the error."""
         if self.reading is None:
-            return [{**dict.fromkeys(CSV_FIELDS, ""), "file": self.file, "error": self.error}]
-        return [
-            {
-                "file": self.file,
-                "page": digit.page,
-                "line": digit.line,
-                "digit": digit.character,
-                "confidence": round(digit.confidence, 4),
-                **dict(zip(("left", "top", "right", "bottom"), digit.box, strict=True)),
-                "reason": digit.reason,
-                "error": "",
-            }
-            for digit in self.reading.digits
-        ]
-
-
-CSV_FIELDS = ("file", "page", "line", "digit", "confidence", "left", "top", "right", "bottom", "reason", "error")
+            return [error_row(self.file, self.error or "")]
+        return digit_rows(self.file, self.reading)
 
 
 def files_of(names: Iterable[str | Path]) -> list[Path]:
@@ -113,11 +105,11 @@ def files_of(names: Iterable[str | Path]) -> list[Path]:
 
 
 def read_files(names: Iterable[str | Path], options: ReadOptions | None = None) -> Iterator[FileReading]:
-    """Read files one after another, or side by side where there are many.
+    """Read files one after another, or side by side where there are many, in processes of their own.
 
     Results come in the order of the files, each as soon as it and all before it are done; only a few files a worker are
-    under way at any time. Closing the iterator, or Ctrl-C, ends the workers; what was yielded stays. In a script, call
-    it under `if __name__ == "__main__":`, since the workers import the script.
+    under way at any time. A picture that takes longer than `timeout`, takes too much memory or crashes its decoder
+    costs one line. Closing the iterator, or Ctrl-C, ends the processes; what was yielded stays.
 
     Args:
         names: files, folders or patterns, as `files_of` takes them.
@@ -139,80 +131,75 @@ def read_files(names: Iterable[str | Path], options: ReadOptions | None = None) 
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
     workers = options.workers or (os.cpu_count() or 1 if len(files) >= WORTH_A_POOL else 1)
-    reader = Reader(options.model, reject=options.reject)
     if workers == 1:
-        for file in files:
-            yield _read_one(reader, file, options)
+        yield from _read_in_turn(files, options)
     else:
-        del reader
         yield from _read_side_by_side(files, options, min(workers, max(1, len(files))))
 
 
+def _read_in_turn(files: list[Path], options: ReadOptions) -> Iterator[FileReading]:
+    # A copy of this process, where that is possible: a single picture then costs 10 ms more than without a process.
+    with Worker(_open_reader, (options, None), fork=can_fork()) as worker:
+        worker.start()
+        for file in files:
+            try:
+                answer = worker.ask(_read_in_worker, file, seconds=options.timeout)
+                yield plain_loads(answer)
+            except ProcessError as error:
+                yield _not_read(file, error, options)
+
+
 def _read_side_by_side(files: list[Path], options: ReadOptions, workers: int) -> Iterator[FileReading]:
+    pool = Pool(workers, _open_reader, (options, 1), seconds=options.timeout)
     waiting = deque(files)
-    # A file that killed its worker (out of memory, say) is told apart by trying the suspects one at a time.
-    while waiting:
-        pool = _pool(options, workers)
-        under_way: deque[tuple[Path, Future[FileReading]]] = deque()
-        try:
-            while waiting or under_way:
-                while waiting and len(under_way) < AHEAD * workers:
-                    file = waiting.popleft()
-                    under_way.append((file, pool.submit(_read_in_worker, file)))
-                result = under_way[0][1].result()
-                under_way.popleft()
-                yield result
-        except BrokenProcessPool:
-            suspects = [file for file, _ in under_way]
-            for file in suspects:
-                yield _read_alone(file, options)
-        finally:
-            _end(pool)
-
-
-def _read_alone(file: Path, options: ReadOptions) -> FileReading:
-    pool = _pool(options, 1)
+    under_way: deque[tuple[Path, Future[bytes]]] = deque()
     try:
-        return pool.submit(_read_in_worker, file).result()
-    except BrokenProcessPool:
-        return FileReading(str(file), error=f"{file}: reading it ended the process. Is it too large for the memory?")
+        pool.start()
+        while waiting or under_way:
+            while waiting and len(under_way) < AHEAD * workers:
+                file = waiting.popleft()
+                under_way.append((file, pool.submit(_read_in_worker, file)))
+            file, future = under_way.popleft()
+            try:
+                yield plain_loads(future.result())
+            except ProcessError as error:
+                yield _not_read(file, error, options)
     finally:
-        _end(pool)
+        pool.end()
 
 
-def _pool(options: ReadOptions, workers: int) -> ProcessPoolExecutor:
-    # Not fork: ONNX Runtime's threads do not survive it.
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(options,))
+def _not_read(file: Path, error: ProcessError, options: ReadOptions) -> FileReading:
+    return FileReading(str(file), error=not_read(str(file), error, options.timeout))
 
 
-def _end(pool: ProcessPoolExecutor) -> None:
-    """Stop at once, also in the middle of a file."""
-    processes = list((getattr(pool, "_processes", None) or {}).values())
-    pool.shutdown(wait=False, cancel_futures=True)
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.join(5)
+def not_read(name: str, error: ProcessError, seconds: float) -> str:
+    """The line for a picture whose process had to be ended, or died.
+
+    Example:
+        >>> not_read("a.png", ProcessError("took too long", timed_out=True), 30)
+        'a.png: not read within 30 s. Make it smaller, or allow more with --timeout.'
+    """
+    if error.timed_out:
+        return f"{name}: not read within {seconds:g} s. Make it smaller, or allow more with --timeout."
+    return f"{name}: {error}. Is it damaged or far too large? Save it anew as a PNG."
 
 
-_worker: dict[str, Any] = {}
+def _open_reader(options: ReadOptions, threads: int | None) -> tuple[Reader, ReadOptions]:
+    import scipy.ndimage  # noqa: F401  (now, so that the first picture's time is its own)
+
+    return Reader(options.model, threads=threads, reject=options.reject), options
 
 
-def _start_worker(options: ReadOptions) -> None:
-    # Ctrl-C is the parent's to handle.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _worker["options"] = options
-    _worker["reader"] = Reader(options.model, threads=1, reject=options.reject)
-
-
-def _read_in_worker(file: Path) -> FileReading:
-    return _read_one(_worker["reader"], file, _worker["options"])
+def _read_in_worker(state: tuple[Reader, ReadOptions], file: Path) -> bytes:
+    reader, options = state
+    return pickle.dumps(_read_one(reader, file, options), pickle.HIGHEST_PROTOCOL)
 
 
 def _read_one(reader: Reader, file: Path, options: ReadOptions) -> FileReading:
     start = time.perf_counter()
     try:
         reading = reader.read(file, single=options.single)
+        tables = tables_of(reading) if options.tables else ()
         if options.annotate is not None or options.stages is not None:
             from digitlab.reading.overlay import annotated, stages_picture
 
@@ -226,4 +213,4 @@ def _read_one(reader: Reader, file: Path, options: ReadOptions) -> FileReading:
         return FileReading(str(file), error=f"{file}: {error.strerror or error}. Is the disk full?")
     except MemoryError:
         return FileReading(str(file), error=f"{file}: not enough memory after {time.perf_counter() - start:.0f} s.")
-    return FileReading(str(file), reading.without_stages())
+    return FileReading(str(file), reading.without_stages(), tables=tables)

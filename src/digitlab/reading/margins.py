@@ -86,7 +86,11 @@ def _framed(pixels: np.ndarray, within: np.ndarray) -> bool:
 def _empty(lines: np.ndarray) -> int:
     """How many of the first lines have one and the same colour."""
     colour = lines[0, 0]
-    for number, line in enumerate(lines):
-        if (line != colour).any():
-            return number
+    start, size = 0, 8
+    while start < len(lines):
+        # Ever larger pieces: most pages end after the first, an empty one costs a few comparisons in all.
+        other = (lines[start : start + size] != colour).reshape(len(lines[start : start + size]), -1).any(1)
+        if other.any():
+            return start + int(np.argmax(other))
+        start, size = start + size, min(2 * size, 4096)
     return len(lines)

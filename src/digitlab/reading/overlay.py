@@ -7,20 +7,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from digitlab.reading.frames import ORANGE, draw_frames, style_of
 from digitlab.reading.glyphs import Stages
 from digitlab.reading.picture import open_pages
-from digitlab.reading.reader import Reading
+from digitlab.reading.results import Reading
 
-GOOD, DOUBTFUL, REJECTED = (0, 128, 70), (200, 110, 0), (200, 30, 40)
-# Below this confidence a digit is drawn as doubtful.
-SURE = 0.9
 PANEL, RIM = 520, (200, 200, 200)
 
 
 def annotated(source: str | Path | np.ndarray | Image.Image, reading: Reading) -> Image.Image:
-    """Draw each digit's box, the digit and how sure it is into the picture.
+    """Draw each sign's frame with what was read into the picture, in the colours and lines of the page.
 
-    Green is sure, orange below 90 %, red rejected.
+    A solid blue frame is sure, a dashed orange one below 90 %, a dotted one was refused.
 
     Args:
         source: the picture that was read.
@@ -38,22 +36,7 @@ def annotated(source: str | Path | np.ndarray | Image.Image, reading: Reading) -
     sheets = []
     for number, picture in enumerate(open_pages(source)):
         sheet = Image.fromarray(picture.pixels).convert("RGB")
-        draw = ImageDraw.Draw(sheet)
-        width = max(1, round(max(sheet.size) / 500))
-        for digit in reading.digits:
-            if digit.page != number:
-                continue
-            box = [edge / picture.scale for edge in digit.box]
-            colour = REJECTED if digit.rejected else GOOD if digit.confidence >= SURE else DOUBTFUL
-            draw.rectangle(
-                (box[0] - width, box[1] - width, box[2] + width, box[3] + width), outline=colour, width=width
-            )
-            # Above, or below where there is no room, or small enough for the wider of the two.
-            above, below = box[1], sheet.height - box[3]
-            size = int(np.clip(min(0.4 * (box[3] - box[1]), max(above, below) / 1.3), 10, 80))
-            label = digit.character if digit.rejected else f"{digit.character} {100 * digit.confidence:.0f}"
-            top = box[1] - 1.2 * size if above > 1.2 * size else box[3] + 0.1 * size
-            draw.text((box[0], top), label, fill=colour, font=ImageFont.load_default(size))
+        draw_frames(sheet, [digit for digit in reading.digits if digit.page == number], picture.scale)
         sheets.append(sheet)
     return _stacked(sheets)
 
@@ -81,7 +64,7 @@ def _stages_of_page(stages: Stages, reading: Reading, number: int) -> Image.Imag
     draw = ImageDraw.Draw(grey)
     width = max(1, grey.width // 300)
     for box in stages.blobs:
-        draw.rectangle(box, outline=DOUBTFUL, width=width)
+        draw.rectangle(box, outline=ORANGE, width=width)
     mask = np.repeat((255 * ~stages.mask).astype(np.uint8)[..., None], 3, axis=2)
     mask[stages.rulings] = (90, 140, 255)
     titles = [
@@ -109,8 +92,9 @@ def _stages_of_page(stages: Stages, reading: Reading, number: int) -> Image.Imag
     for i, digit in enumerate(digits):
         x, y = 10 + (i % across) * 64, top + 24 + (i // across) * 84
         sheet.paste(Image.fromarray(digit.glyph).resize((56, 56), Image.Resampling.NEAREST), (x, y))
-        colour = REJECTED if digit.rejected else GOOD if digit.confidence >= SURE else DOUBTFUL
-        pen.text((x, y + 57), f"{digit.character}  {100 * digit.confidence:.0f} %", fill=colour, font=font)
+        # Never "100 %": rounded down.
+        label = "?" if digit.rejected else f"{digit.character}, {min(99, int(100 * digit.confidence))} %"
+        pen.text((x, y + 57), label, fill=style_of(digit)[0], font=font)
     return sheet
 
 

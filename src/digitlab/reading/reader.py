@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from digitlab.reading.glyphs import Glyph, Stages, find_glyphs
 from digitlab.reading.model import open_model, tempered
 from digitlab.reading.normalise import views_of
 from digitlab.reading.picture import open_pages
+from digitlab.reading.results import ReadDigit, Reading
 from digitlab.reading.word_filter import in_words
 
 if TYPE_CHECKING:
@@ -26,95 +27,6 @@ UNSURE = 0.95
 SURE = 0.9
 # Where a model's file does not say: refuse what the network itself gives less than this.
 LEAST_CONFIDENCE = 0.4
-
-
-@dataclass(frozen=True)
-class ReadDigit:
-    """One digit as read.
-
-    Attributes:
-        digit: 0..9, the best guess, also where it was rejected.
-        confidence: calibrated probability that the guess is right, 0..1.
-        box: left, top, right, bottom in the picture's own pixels, after EXIF rotation.
-        rejected: True where this is taken for no digit; `text` shows `?`.
-        reason: why it was rejected, "" where it was not.
-        glyph: (28, 28) uint8, what the network saw.
-        line: the number of its line in the reading, from 0.
-        page: the number of its page, from 0; more than one only in a TIFF.
-    """
-
-    digit: int
-    confidence: float
-    box: tuple[int, int, int, int]
-    rejected: bool
-    reason: str
-    glyph: np.ndarray
-    line: int
-    page: int = 0
-
-    @property
-    def character(self) -> str:
-        """The digit, or `?`."""
-        return "?" if self.rejected else str(self.digit)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Turn into what `digitlab read --json` prints for a digit."""
-        return {
-            "digit": self.digit,
-            "confidence": round(self.confidence, 4),
-            "box": list(self.box),
-            "rejected": self.rejected,
-            **({"reason": self.reason} if self.rejected else {}),
-        }
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What stands in a picture.
-
-    Attributes:
-        digits: in reading order.
-        seconds: how long it took.
-        stages: what each step made of each page, to see why something was misread.
-        file: the picture's name, "" for one from memory.
-    """
-
-    digits: tuple[ReadDigit, ...]
-    seconds: float
-    stages: tuple[Stages, ...] = ()
-    file: str = ""
-
-    @property
-    def lines(self) -> list[str]:
-        """The text, line by line; `?` for what is no digit."""
-        lines: dict[int, str] = {}
-        for digit in self.digits:
-            lines[digit.line] = lines.get(digit.line, "") + digit.character
-        return list(lines.values())
-
-    @property
-    def text(self) -> str:
-        """The lines, joined by newlines; "" for an empty page."""
-        return "\n".join(self.lines)
-
-    @property
-    def confidence(self) -> float:
-        """The least confidence of any digit that was not rejected; 0 where there is none."""
-        return min((digit.confidence for digit in self.digits if not digit.rejected), default=0.0)
-
-    def without_stages(self) -> Reading:
-        """Drop the stages: they hold five pictures a page."""
-        return replace(self, stages=())
-
-    def as_dict(self) -> dict[str, Any]:
-        """Turn into what `digitlab read --json` prints for a picture."""
-        return {
-            "file": self.file,
-            "text": self.text,
-            "lines": self.lines,
-            "digits": [digit.as_dict() for digit in self.digits],
-            "seconds": round(self.seconds, 4),
-        }
 
 
 class Reader:
@@ -241,7 +153,7 @@ class Reader:
         words = in_words(
             np.array([digit.box for digit in digits]),
             np.array([digit.line for digit in digits]),
-            np.array([-1 if digit.rejected else digit.digit for digit in digits]),
+            np.array([-1 if digit.rejected or digit.digit is None else digit.digit for digit in digits]),
             np.where(likeness < self.gate_doubt, 2, probabilities.max(1) < SURE),
         )
         return [

@@ -75,14 +75,23 @@ def _groups(boxes: np.ndarray) -> list[np.ndarray]:
     """Signs that hang together: side by side with no wide gap between them, whichever line they were put on."""
     left, top, right, bottom = boxes.T.astype(float)
     tall = bottom - top
-    gap = np.maximum(left[:, None], left) - np.minimum(right[:, None], right)
-    overlap = np.minimum(bottom[:, None], bottom) - np.maximum(top[:, None], top)
-    near = (gap <= GAP * np.maximum(tall[:, None], tall)) & (overlap >= BESIDE * np.minimum(tall[:, None], tall))
+    pairs = []
+    # A few hundred at a time: all at once, 3,000 signs took 300 MB.
+    for start in range(0, len(boxes), 256):
+        some = slice(start, start + 256)
+        gap = np.maximum(left[some, None], left) - np.minimum(right[some, None], right)
+        overlap = np.minimum(bottom[some, None], bottom) - np.maximum(top[some, None], top)
+        near = (gap <= GAP * np.maximum(tall[some, None], tall)) & (
+            overlap >= BESIDE * np.minimum(tall[some, None], tall)
+        )
+        pairs.append(np.argwhere(near) + np.array([start, 0]))
+    first, second = np.concatenate(pairs).T if pairs else np.zeros((2, 0), int)
     # Each takes the lowest number among its neighbours, and that one's own, until nothing changes. SciPy's
     # connected_components gives the same, but importing it takes 0.2 s of reading a picture's 0.6.
     group = np.arange(len(boxes))
     while True:
-        lower = np.where(near, group, len(boxes)).min(axis=1)
+        lower = group.copy()
+        np.minimum.at(lower, first, group[second])
         lower = lower[lower]
         if np.array_equal(lower, group):
             return [np.flatnonzero(group == number) for number in np.unique(group)]

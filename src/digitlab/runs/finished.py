@@ -61,7 +61,7 @@ def evaluate(
         DataError: the data cannot be read, or has more classes than the model.
     """
     from digitlab.judging import evaluate as judge
-    from digitlab.learning.engine import predict
+    from digitlab.learning.predict import predict
 
     run = open_run(reference, folder)
     kept = run.predictions
@@ -103,7 +103,7 @@ def corrupted(
     """
     from digitlab.judging.corruptions import CORRUPTIONS, corrupt
     from digitlab.judging.robustness import Robustness
-    from digitlab.learning.engine import predictor
+    from digitlab.learning.predict import predictor
 
     chosen = list(CORRUPTIONS if kinds is None else kinds)
     unknown = [kind for kind in chosen if kind not in CORRUPTIONS]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 # What `state` in run.json can say. A run that says "training" while nobody holds its lock was killed.
-STATES = ("training", "interrupted", "failed", "finished")
+STATES = ("training", "interrupted", "failed", "trained", "finished")
 
 
 def runs_folder(folder: str | Path | None = None) -> Path:
@@ -83,7 +83,7 @@ class Run:
     @functools.cached_property
     def history(self) -> dict[str, list[float]]:
         """A list a column of `history.csv`: epoch, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds."""
-        file = self._need("history.csv")
+        file = self._require_file("history.csv")
         with file.open(newline="") as lines:
             rows = list(csv.DictReader(lines))
         try:
@@ -97,7 +97,7 @@ class Run:
         """What is known of the trained network from the test images."""
         from digitlab.judging.metrics import Evaluation
 
-        file = self._need("metrics.json")
+        file = self._require_file("metrics.json")
         try:
             return Evaluation.from_dict(json.loads(file.read_text("utf-8"))["test"])
         except (ValueError, KeyError, TypeError) as error:
@@ -108,7 +108,7 @@ class Run:
         """`test_probabilities` (n, k) float32, `test_labels` (n,), and the same for validation, if there was any."""
         import numpy as np
 
-        file = self._need("predictions.npz")
+        file = self._require_file("predictions.npz")
         try:
             with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
                 return {name: arrays[name] for name in arrays.files}
@@ -135,14 +135,14 @@ class Run:
         """The trained Keras model, from `model.keras`."""
         from digitlab.learning.backend import import_keras
 
-        file = self._need("model.keras")
+        file = self._require_file("model.keras")
         keras = import_keras()
         try:
             return keras.saving.load_model(file)
         except Exception as error:  # Keras passes on whatever zipfile, h5py and json raise
             raise RunError(f"{file}: could not be opened by Keras ({error})") from error
 
-    def _need(self, name: str) -> Path:
+    def _require_file(self, name: str) -> Path:
         file = self.path / name
         if not file.is_file():
             state = self.state
@@ -156,7 +156,7 @@ class Run:
 
     # Writing, by the process that holds the lock.
 
-    def tidy(self) -> None:
+    def remove_temporary_files(self) -> None:
         """Take away what a killed process left half written."""
         for file in (*self.path.glob(".*.tmp*"), *self.path.glob("figures/.*.tmp*")):
             file.unlink(missing_ok=True)
@@ -165,7 +165,7 @@ class Run:
         """Change entries of `run.json`."""
         write_json(self.path / "run.json", {**self.info, **changes})
 
-    def keep(self, state: TrainState) -> None:
+    def save_checkpoint(self, state: TrainState) -> None:
         """Write the checkpoint and, after it, the history that people read."""
         from digitlab.learning.state import to_bytes
 

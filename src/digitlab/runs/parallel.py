@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import pickle
 import queue
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from digitlab.errors import DigitlabError, RunError
 from digitlab.machine import usable_cores
+from digitlab.processes import environment, python
 
 # What is called for each line of a process: its task's name, and {"epoch": …} or {"stage": …}.
 Told = Callable[[str, dict[str, Any]], None]
@@ -93,12 +92,12 @@ def _run_one(
     task: dict[str, Any], cores: list[int], told: Told, live: set[subprocess.Popen[bytes]], lock: threading.Lock
 ) -> str | None:
     """Do one task in a process; what went wrong, if something did."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "digitlab.runs.worker"],
+    process = subprocess.Popen(  # noqa: S603  (this Python, a module of ours)
+        python("digitlab.runs.worker"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+        env=environment(),
         start_new_session=True,  # Ctrl-C is for this process, which tells it
     )
     with lock:

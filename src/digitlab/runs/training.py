@@ -93,6 +93,7 @@ def train(
     folder: str | Path | None = None,
     name: str | None = None,
     group: str | None = None,
+    judge: bool = True,
     watcher: Watcher | None = None,
     stopwatch: Stopwatch | None = None,
     **changes: Any,
@@ -109,6 +110,8 @@ def train(
         folder: Where runs live; else `DIGITLAB_RUNS`, else ``runs``.
         name: The run's name; else made from recipe and time.
         group: The group of seeds it belongs to; see `digitlab.runs.groups`.
+        judge: False only trains: the test images are not looked at, nothing is drawn, and the run's state is "trained";
+            it has ``run.model`` and ``run.history``, and `resume` judges it later.
         watcher: Told how far it is.
         stopwatch: One that is running already, so that the run's seconds count from there.
         **changes: Fields of the recipe, as in ``epochs=3``.
@@ -136,7 +139,7 @@ def train(
     check_free(runs_folder(folder), name)
     _stage(watcher, stopwatch, "data")
     dataset = data if isinstance(data, Dataset) else load(data, validation=validation)
-    with Drawer() as drawer:
+    with Drawer() if judge else contextlib.nullcontext() as drawer:
         built = _build(settings, dataset, model if callable(model) else None, watcher, stopwatch)
         # Only now, so that a mistake in data or model leaves no folder behind.
         run = create_run(
@@ -196,7 +199,7 @@ def resume(
         dataset = dataset_of(run, data)
         if info["own_model"] != _own_model(info["recipe"]["network"]):
             raise RunError(f"{run.path}: {info['recipe']['network']} changed since it began. Restore it, or train anew")
-        run.tidy()
+        run.remove_temporary_files()
         state = run.checkpoint()
         with Drawer() as drawer:
             built = _build(run.recipe, dataset, model, watcher, stopwatch)
@@ -218,22 +221,30 @@ def _carry_out(
     model: Any,
     dataset: Dataset,
     state: TrainState | None,
-    drawer: Drawer,
+    drawer: Drawer | None,
     watcher: Watcher,
     stopwatch: Stopwatch,
 ) -> Run:
-    """Train, judge, keep; whatever happens, `run.json` says how far it came."""
+    """Train, judge, keep; whatever happens, `run.json` says how far it came. Without a drawer, only train."""
     try:
         watcher.started(run, dataset, model, state)
         _stage(watcher, stopwatch, "train")
         _train(run, model, dataset, state, watcher)
+        if drawer is None:
+            _stage(watcher, stopwatch, "save")
+            _save_model(run, model)
+            run.update(state="trained", seconds=stopwatch.seconds())  # the checkpoint stays: `resume` judges from it
+            return run
         content = _judge(run, dataset, model, watcher, stopwatch)
         _stage(watcher, stopwatch, "draw")
         drawer.draw(run.path / "figures", figure_content(dataset, content))
         write_report(run, content)
         drawer.wait()
+        # Written once more, which is quick the second time: report, run.json and terminal say the same seconds.
+        seconds = stopwatch.seconds()
+        write_report(run, dataclasses.replace(content, seconds=seconds))
         # Last of all: a run that says "finished" has everything.
-        run.update(state="finished", seconds=stopwatch.seconds())
+        run.update(state="finished", seconds=seconds)
         (run.path / "checkpoint.npz").unlink(missing_ok=True)
     except BaseException as error:
         with contextlib.suppress(Exception):  # a full disk must not hide why it failed
@@ -244,19 +255,20 @@ def _carry_out(
 
 def _train(run: Run, model: Any, dataset: Dataset, state: TrainState | None, watcher: Watcher) -> None:
     """Train the model, a checkpoint an epoch."""
-    from digitlab.learning import engine as engines
+    from digitlab.learning import engine
+    from digitlab.learning.batches import LabelledImages
 
     recipe, info = run.recipe, run.info
 
     def on_epoch(state: TrainState) -> None:
-        run.keep(state)
+        run.save_checkpoint(state)
         watcher.epoch(state, recipe.epochs)
 
-    state = engines.train(
+    state = engine.train(
         model,
         recipe,
-        engines.Pictures(dataset.train.images, dataset.train.labels),
-        engines.Pictures(dataset.validation.images, dataset.validation.labels),
+        LabelledImages(dataset.train.images, dataset.train.labels),
+        LabelledImages(dataset.validation.images, dataset.validation.labels),
         engine=info["engine"],
         resume=state,
         on_epoch=on_epoch,
@@ -270,7 +282,7 @@ def _judge(run: Run, dataset: Dataset, model: Any, watcher: Watcher, stopwatch: 
     """Look at the test images, once; keep model, predictions and numbers."""
     _stage(watcher, stopwatch, "judge")
     from digitlab.judging import evaluate as judge
-    from digitlab.learning.engine import predict
+    from digitlab.learning.predict import predict
 
     arrays = {
         "test_probabilities": predict(model, dataset.test.images),
@@ -298,7 +310,7 @@ def _judge(run: Run, dataset: Dataset, model: Any, watcher: Watcher, stopwatch: 
 
 def _save_model(run: Run, model: Any) -> None:
     """`model.keras`, compiled with stock parts only, so that plain Keras opens it and can evaluate it at once."""
-    from digitlab.learning.engine import make_loss
+    from digitlab.learning.optimizer import make_loss
 
     # A fresh optimizer, so that training further begins like training anew; built, or Keras warns when it loads it.
     model.compile(optimizer=run.recipe.optimizer, loss=make_loss(run.recipe), metrics=["accuracy"])

@@ -151,7 +151,8 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return recipe
 
     def _train(self, X: np.ndarray, labels: np.ndarray, weights: Any, start: Any) -> None:
-        from digitlab.learning.engine import Pictures, train
+        from digitlab.learning.batches import LabelledImages
+        from digitlab.learning.engine import train
         from digitlab.learning.models import build
 
         recipe, validation = self.recipe_, None
@@ -161,7 +162,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             rows, held = train_test_split(
                 np.arange(len(X)), test_size=self.validation_fraction, stratify=labels, random_state=recipe.seed
             )
-            validation = Pictures(X[held], labels[held])
+            validation = LabelledImages(X[held], labels[held])
             X, labels = X[rows], labels[rows]
             weights = None if weights is None else weights[rows]
         training, size = _whole_batches(*_distinct(X, labels, weights), recipe.batch_size)
@@ -190,7 +191,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self)
         X = validate_data(self, _flat(X), dtype=(np.float32, np.float64, np.uint8), order="C", reset=False)
-        from digitlab.learning.engine import predictor
+        from digitlab.learning.predict import predictor
 
         model = _network(make_recipe(self.recipe_, seed=0), len(self.classes_), self.n_features_in_)
         return predictor(model, self.weights_)(self._pixels(X))
@@ -243,13 +244,13 @@ def _whole_batches(X: np.ndarray, labels: np.ndarray, weights: np.ndarray, batch
 
     One program then serves sets of all sizes, where the odd last batch would compile another.
     """
-    from digitlab.learning.engine import Pictures
+    from digitlab.learning.batches import LabelledImages
 
     count = len(X)
     size = min(batch_size, max(_SMALL, 1 << (count - 1).bit_length()))
     rows = np.arange(-(-count // size) * size)
     counted = np.where(rows < count, weights[rows % count], 0)
-    return Pictures(X[rows % count], labels[rows % count], counted / counted.mean()), size
+    return LabelledImages(X[rows % count], labels[rows % count], counted / counted.mean()), size
 
 
 @functools.lru_cache(maxsize=32)

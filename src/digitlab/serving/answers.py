@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from digitlab.reading.glyphs import Stages
-    from digitlab.reading.reader import Reader, Reading
+    from digitlab.reading.reader import Reader
+    from digitlab.reading.results import Reading
 
 # The long side of a picture of a stage; larger than a screen shows it would only cost time.
 STAGE_SIDE = 900

@@ -30,7 +30,7 @@ def drawing_page(model: str, accuracy: float | None) -> tuple[str, str]:
         "draw.html",
         package="digitlab.serving",
         styles=("style.css", "draw.css"),
-        scripts=("sheet.js", "answer.js", "draw.js"),
+        scripts=("sheet.js", "labels.js", "answer.js", "draw.js"),
         model=model,
         accuracy=accuracy,
     )

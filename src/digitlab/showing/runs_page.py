@@ -318,14 +318,19 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def seeds(judged: Sequence[RunRow]) -> list[dict[str, Any]]:
-    """Gather runs that differ by nothing but their seed: mean and spread of each such group, the best first."""
-    groups: dict[str, list[RunRow]] = {}
-    for row in judged:
+    """Gather runs that differ by nothing but their seed: mean and spread of each such group, the best first.
+
+    The same seed trained again gives the same network, so it counts once, or the interval would be too narrow: the run
+    that was trained in a group, else the newest.
+    """
+    groups: dict[str, dict[object, RunRow]] = {}
+    for row in sorted(judged, key=lambda row: (bool(row.group), row.created)):
         key = repr(sorted((name, str(value)) for name, value in row.recipe.items() if name != "seed"))
-        groups.setdefault(key, []).append(row)
+        groups.setdefault(key, {})[row.recipe.get("seed")] = row
     found = []
-    for rows in groups.values():
-        if len({row.recipe.get("seed") for row in rows}) < 2:
+    for by_seed in groups.values():
+        rows = list(by_seed.values())
+        if len(rows) < 2:
             continue
         accuracies = [row.accuracy for row in rows]
         s = spread([one for one in accuracies if one is not None])

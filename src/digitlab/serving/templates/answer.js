@@ -15,12 +15,13 @@ const Answer = (() => {
     for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
     return node;
   };
+  // In words at both ends: "3 > 99.9 %" reads as an inequality, and nothing is 100.0 % sure.
   const percent = (p) => {
-    if (p > 0.9995) return ">\u00a099.9\u00a0%";
-    return p < 0.0005 ? "<\u00a00.1\u00a0%" : `${(100 * p).toFixed(1)}\u00a0%`;
+    if (p >= 0.9995) return "over\u00a099.9\u00a0%";
+    return p < 0.0005 ? "under\u00a00.1\u00a0%" : `${Math.min(99.9, 100 * p).toFixed(1)}\u00a0%`;
   };
   const kind = (digit) => (digit.rejected ? "no-digit" : digit.confidence < SURE ? "doubt" : "sure");
-  const shown = (digit) => (digit.rejected ? "?" : String(digit.digit));
+  const shown = (digit) => digit.character;
 
   // view: { image, size: [w, h] of the image in boxes' units, place: box -> box, clickable, page }
   function show(next, nextView) {
@@ -47,8 +48,8 @@ const Answer = (() => {
     $("copy").hidden = !digits.length;
     $("start").hidden = digits.length > 0;
     const named = digits.filter((digit) => !digit.rejected);
-    const parts = [digits.length ? `${digits.length} digit${digits.length === 1 ? "" : "s"}` : "No digits found"];
-    if (lines.size > 1) parts[0] += ` in ${lines.size} lines`;
+    const parts = [named.length ? `${named.length} digit${named.length === 1 ? "" : "s"}` : "No digits found"];
+    if (lines.size > 1 && named.length) parts[0] += ` in ${lines.size} lines`;
     if (named.length < digits.length) parts.push(`${digits.length - named.length} refused`);
     if (named.length) parts.push(`${named.length > 1 ? "least sure: " : ""}${percent(Math.min(...named.map((d) => d.confidence)))}${named.length > 1 ? "" : " sure"}`);
     parts.push(answer.took < 1000 ? `${Math.round(answer.took)}\u00a0ms` : `${(answer.took / 1000).toFixed(1)}\u00a0s`);
@@ -91,24 +92,29 @@ const Answer = (() => {
     svg.setAttribute("preserveAspectRatio", "none");
     svg.classList.toggle("clickable", view.clickable);
     const unit = view.size[0] / image.width; // of the picture, for one pixel of the screen
-    answer.digits.forEach((digit, index) => {
-      if (digit.page !== view.page) return;
-      const [left, top, right, bottom] = view.place(digit.box), pad = 3 * unit;
+    const here = answer.digits.map((digit, index) => ({ digit, index })).filter(({ digit }) => digit.page === view.page);
+    const places = here.map(({ digit }) => view.place(digit.box)), taken = places.map(([l, t, r, b]) => [l / unit - 3, t / unit - 3, r / unit + 3, b / unit + 3]);
+    here.forEach(({ digit, index }, at) => {
+      const [left, top, right, bottom] = places[at], pad = 3 * unit;
       const place = { x: left - pad, y: top - pad, width: right - left + 2 * pad, height: bottom - top + 2 * pad, rx: 3 * unit };
       const rect = draw("rect", { ...place, class: `box ${kind(digit)}${index === chosen ? " chosen" : ""}` });
       if (view.clickable) svg.append(draw("rect", { ...place, class: "casing" })); // seen on any photo
       if (view.clickable) rect.addEventListener("click", () => choose(index));
-      const size = Math.max(12, Math.min(20, 0.35 * (bottom - top) / unit)) * unit;
-      const above = top - pad > 1.1 * size;
-      const text = draw("text", { x: left - pad, y: above ? top - pad - 0.25 * size : bottom + pad + 0.95 * size, "font-size": size, class: kind(digit) });
+      const label = Labels.beside(taken[at], shown(digit).length, taken, at), [l, t, r, b] = label.room;
+      taken.push(label.room);
+      const tag = draw("rect", { x: l * unit, y: t * unit, width: (r - l) * unit, height: (b - t) * unit, rx: 3 * unit, class: `tag ${kind(digit)}` });
+      const text = draw("text", { x: label.x * unit, y: label.y * unit, "font-size": label.size * unit, class: kind(digit) });
       text.textContent = shown(digit);
-      svg.append(rect, text);
+      svg.append(rect, tag, text);
     });
   }
 
   function choose(index) {
     chosen = index;
-    [...$("text").querySelectorAll("button")].forEach((button, i) => button.setAttribute("aria-pressed", String(i === index)));
+    [...$("text").querySelectorAll("button")].forEach((button, i) => {
+      button.setAttribute("aria-pressed", String(i === index));
+      if (i === index) reveal(button, $("text"));
+    });
     $("digit").hidden = index < 0;
     if (index >= 0) {
       const digit = answer.digits[index];
@@ -121,6 +127,13 @@ const Answer = (() => {
       paint(heats.get(index));
     }
     boxes();
+  }
+
+  // Within its own box: `scrollIntoView` would move the page under the hand that draws.
+  function reveal(node, box) {
+    const inner = node.getBoundingClientRect(), outer = box.getBoundingClientRect();
+    if (inner.top < outer.top) box.scrollTop -= outer.top - inner.top;
+    else if (inner.bottom > outer.bottom) box.scrollTop += inner.bottom - outer.bottom;
   }
 
   function cutOut(digit) {
@@ -245,7 +258,7 @@ const Answer = (() => {
     answer.digits.forEach((digit, index) => {
       const canvas = make("canvas", { width: 28, height: 28 });
       glyph(canvas, digit.glyph);
-      const button = make("button", { type: "button" }, canvas, make("span", { textContent: digit.rejected ? "?" : `${digit.digit}  ${percent(digit.confidence)}` }));
+      const button = make("button", { type: "button" }, canvas, make("span", { textContent: digit.rejected ? "?" : `${digit.digit}, ${percent(digit.confidence)}` }));
       button.addEventListener("click", () => { choose(index); $("digit").scrollIntoView({ block: "nearest" }); });
       strip.append(button);
     });
@@ -268,5 +281,6 @@ const Answer = (() => {
     setTimeout(() => { $("copy").textContent = "Copy"; }, 1500);
   });
 
-  return { show, clear, boxes, choose, get answer() { return answer; }, get view() { return view; } };
+  const say = (words) => { $("summary").textContent = words; };
+  return { show, clear, say, boxes, choose, get answer() { return answer; }, get view() { return view; } };
 })();

@@ -14,6 +14,9 @@
   async function ask(file, name, since) {
     if (asking) asking.abort();
     const mine = asking = new AbortController();
+    // Said only where it takes long enough to be read, or where nothing else stands there.
+    if (!Answer.answer) Answer.say("Reading…");
+    const slow = setTimeout(() => Answer.say("Reading…"), 400);
     const form = new FormData();
     form.append("file", file, name);
     const query = new URLSearchParams({ explain: 1, single: Number($("single").checked), stages: Number(steps || Boolean(photo && photo.opaque)) });
@@ -23,13 +26,31 @@
       if (mine !== asking) return null;
       if (!response.ok) throw new Error(answer.error);
       fail("");
+      patience = 0;
       return Object.assign(answer, { took: performance.now() - since });
     } catch (error) {
       if (mine !== asking || error.name === "AbortError") return null;
-      Answer.clear("Not read.");
-      fail(error instanceof TypeError || error instanceof SyntaxError ? "The server does not answer. Is digitlab serve still running?" : error.message);
+      const dead = error instanceof TypeError || error instanceof SyntaxError;
+      Answer.clear(dead ? "Waiting for the server…" : "Not read.");
+      fail(dead ? "The server does not answer. Is digitlab serve still running? What is here is read as soon as it does." : error.message);
+      if (dead) revive();
       return null;
+    } finally {
+      clearTimeout(slow);
     }
+  }
+
+  // After a dead server: ask whether it is back, first often, then every few seconds, and read what waits.
+  let patience = 0, reviving = 0;
+  function revive() {
+    clearTimeout(reviving);
+    reviving = setTimeout(async () => {
+      if (!photo && Sheet.empty) return;
+      try {
+        if ((await fetch("health")).ok) { later(0); return; }
+      } catch { /* not yet */ }
+      revive();
+    }, Math.min(5000, 500 * 1.5 ** patience++));
   }
 
   // ---- drawing
@@ -42,9 +63,11 @@
 
   function later(wait = WAIT) {
     clearTimeout(timer);
+    clearTimeout(reviving);
     newest++;
     const since = performance.now();
     if (photo) { readPhoto(since); return; }
+    if (!Sheet.empty && !Answer.answer) Answer.say("Reading…");
     if (Sheet.empty) {
       if (asking) asking.abort();
       asking = null;
@@ -55,16 +78,20 @@
     timer = setTimeout(() => readDrawing(since), wait);
   }
 
+  // `toBlob` waits for an idle moment, up to a second in a busy browser; this takes 3 ms.
+  function png(canvas) {
+    const bytes = atob(canvas.toDataURL("image/png").split(",")[1]);
+    return new Blob([Uint8Array.from(bytes, (letter) => letter.charCodeAt(0))], { type: "image/png" });
+  }
+
   async function readDrawing(since) {
     const drawn = Sheet.picture(), mine = ++newest;
-    const blob = await new Promise((done) => { drawn.canvas.toBlob(done); });
-    if (mine !== newest) return; // a photo or a further stroke came meanwhile
-    const answer = await ask(blob, "drawing.png", since);
-    if (!answer || photo) return;
+    const answer = await ask(png(drawn.canvas), "drawing.png", since);
+    if (!answer || photo || mine !== newest) return; // a photo or a further stroke came meanwhile
     Answer.show(answer, { element: Sheet.canvas, image: drawn.canvas, size: Sheet.size, place: drawn.place, clickable: false, page: 0 });
   }
 
-  Sheet.began = () => { clearTimeout(timer); newest++; $("hint").hidden = true; };
+  Sheet.began = () => { clearTimeout(timer); newest++; $("hint").hidden = true; if (!Answer.answer) Answer.say("Writing…"); };
   Sheet.changed = () => { buttons(); later(); };
 
   // ---- photos

@@ -8,7 +8,6 @@ training process was stopped or killed), it ends.
 from __future__ import annotations
 
 import contextlib
-import os
 import pickle
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from digitlab.errors import RunError
+from digitlab.processes import environment, python
 
 if TYPE_CHECKING:
     from digitlab.showing.figures import FigureContent
@@ -32,12 +32,12 @@ class Drawer:
     """
 
     def __enter__(self) -> Drawer:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "digitlab.showing.figures.process"],
+        self._process = subprocess.Popen(  # noqa: S603  (this Python, a module of ours)
+            python("digitlab.showing.figures.process"),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+            env=environment(),
             start_new_session=True,  # Ctrl-C is for the training process; this one ends when its input closes
         )
         return self

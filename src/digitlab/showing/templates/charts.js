@@ -49,3 +49,19 @@
     });
   }
 })();
+
+// A table wider than the screen says so, until its end is seen.
+(() => {
+  for (const box of document.querySelectorAll(".scroll, .big-chart")) {
+    const hint = Object.assign(document.createElement("p"), { className: "sideways", textContent: "Wider than the screen: swipe sideways for more →" });
+    box.before(hint);
+    const look = () => {
+      const more = box.scrollWidth - box.clientWidth > 2;
+      hint.hidden = !more;
+      box.classList.toggle("more", more && box.scrollLeft + box.clientWidth < box.scrollWidth - 2);
+    };
+    box.addEventListener("scroll", look, { passive: true });
+    new ResizeObserver(look).observe(box);
+    look();
+  }
+})();

@@ -1,0 +1,13 @@
+"""Work in processes of their own: each piece with a deadline, all under a memory cap, a crash costing one piece.
+
+A decoder can loop, fill the memory or crash on a file that somebody made for it, and nothing inside a process stops
+that. So pictures from elsewhere are read in workers: they get plain values, answer with bytes, and are ended from
+outside.
+"""
+
+from digitlab.processes.plain import plain_loads
+from digitlab.processes.pool import Pool
+from digitlab.processes.start import can_fork, environment, python
+from digitlab.processes.worker import MEMORY, SECONDS, Worker
+
+__all__ = ["MEMORY", "SECONDS", "Pool", "Worker", "can_fork", "environment", "plain_loads", "python"]

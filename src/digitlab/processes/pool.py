@@ -1,0 +1,129 @@
+"""Pool: several workers that take their work from one queue."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from digitlab.errors import ProcessError
+from digitlab.processes.worker import MEMORY, SECONDS, Worker
+
+
+class Pool:
+    """Several workers that take their work from one queue.
+
+    Args:
+        count: how many, at least 1.
+        setup: as for `Worker`.
+        arguments: as for `Worker`.
+        seconds: for each piece of work.
+        patience: a piece that waited longer is not begun; None for as long as it takes.
+        memory: as for `Worker`.
+        nice: as for `Worker`.
+
+    Example:
+        >>> from digitlab.processes.worker import _echo
+        >>> pool = Pool(2, str, ("ready",))
+        >>> pool.submit(_echo, b"ink").result()
+        b'ready ink'
+        >>> pool.end()
+    """
+
+    def __init__(
+        self,
+        count: int,
+        setup: Callable[..., Any],
+        arguments: tuple[Any, ...] = (),
+        *,
+        seconds: float = SECONDS,
+        patience: float | None = None,
+        memory: int = MEMORY,
+        nice: int = 0,
+    ) -> None:
+        self.seconds, self.patience, self.count = seconds, patience, count
+        self._jobs: deque[tuple[Future[bytes], float, Any, tuple[Any, ...]]] = deque()
+        self._wake = threading.Condition()
+        self._ended = False
+        self._workers = [Worker(setup, arguments, memory=memory, nice=nice) for _ in range(count)]
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Start all, and wait for one of them.
+
+        Raises:
+            DigitlabError: what `setup` raised.
+        """
+        self._workers[0].start()
+        with self._wake:
+            if self._threads or self._ended:
+                return
+            self._threads = [threading.Thread(target=self._run, args=(one,), daemon=True) for one in self._workers]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, function: Callable[..., bytes], *arguments: Any) -> Future[bytes]:
+        """Queue a piece of work, as for `Worker.ask`.
+
+        Returns:
+            A future; `ProcessError` in it for what took too long, waited too long or died.
+        """
+        if not self._threads:
+            self.start()
+        future: Future[bytes] = Future()
+        with self._wake:
+            if self._ended:
+                raise ProcessError("was asked after its end", timed_out=False)
+            self._jobs.append((future, time.monotonic(), function, arguments))
+            self._wake.notify()
+        return future
+
+    @property
+    def waiting(self) -> int:
+        """How many pieces of work are not begun."""
+        return len(self._jobs)
+
+    def _run(self, worker: Worker) -> None:
+        with contextlib.suppress(Exception):
+            worker.start()  # before there is work: half a second that nobody waits for
+        while True:
+            with self._wake:
+                while not self._jobs and not self._ended:
+                    self._wake.wait()
+                if self._ended:
+                    return
+                future, since, function, arguments = self._jobs.popleft()
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                if self.patience is not None and time.monotonic() - since > self.patience:
+                    raise ProcessError("waited too long", timed_out=False, busy=True)
+                future.set_result(worker.ask(function, *arguments, seconds=self.seconds))
+            except BaseException as error:
+                future.set_exception(error)
+            if self._ended:
+                return
+
+    def end(self) -> None:
+        """End all processes at once; what was not done raises `ProcessError`."""
+        with self._wake:
+            self._ended = True
+            jobs = list(self._jobs)
+            self._jobs.clear()
+            self._wake.notify_all()
+        for future, *_ in jobs:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(ProcessError("was not begun", timed_out=False))
+        for worker in self._workers:
+            process = worker._process
+            if process is not None:
+                with contextlib.suppress(OSError):
+                    process.kill()  # its thread then hears of it
+        for thread in self._threads:
+            thread.join(2)
+        for worker in self._workers:
+            worker.end()
