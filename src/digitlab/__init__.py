@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from digitlab.runs.groups import Group, open_group
     from digitlab.runs.groups import open_reference as open  # noqa: A004
     from digitlab.runs.training import resume, train
+    from digitlab.searching.estimator import DigitClassifier
 
 _HOMES = {
     "digitlab.data": ("Dataset", "Split", "load"),
@@ -42,6 +43,7 @@ _HOMES = {
     "digitlab.runs.group_training": ("train_group",),
     "digitlab.runs.groups": ("Group", "open_group"),
     "digitlab.runs.training": ("resume", "train"),
+    "digitlab.searching.estimator": ("DigitClassifier",),
 }
 # Two that are called otherwise at home: `open` would hide the built-in there, `corrupted` is the name of old.
 _ALIASES = {
@@ -54,6 +56,7 @@ __all__ = [
     "RECIPES",
     "DataError",
     "Dataset",
+    "DigitClassifier",
     "DigitlabError",
     "Evaluation",
     "Group",

@@ -20,7 +20,7 @@ from digitlab.learning.recipe import Recipe
 PIXELS = 28 * 28
 
 
-def dense(recipe: Recipe, classes: int) -> Any:
+def dense(recipe: Recipe, classes: int, features: int = PIXELS) -> Any:
     """Hidden layers of `recipe.hidden` units, each activation (dropout), then one output a class.
 
     With the default recipe: 784-128 ReLU-10 softmax, 101,770 parameters.
@@ -28,6 +28,7 @@ def dense(recipe: Recipe, classes: int) -> Any:
     Args:
         recipe: Uses hidden, activation, batch_norm, dropout, output, flat_input.
         classes: Number of outputs.
+        features: Number of inputs, where they are no images: the model then takes rows, (n, features).
 
     Returns:
         A keras.Sequential: uint8 or float pictures 0..255, (n, 28, 28) or (n, 784), to (n, classes) float32.
@@ -38,8 +39,9 @@ def dense(recipe: Recipe, classes: int) -> Any:
     """
     layers = import_keras().layers
     # The rescaling is the model's own first layer: whoever loads it gives pictures as they are, 0..255.
-    stack = [layers.Input((PIXELS,) if recipe.flat_input else (28, 28), name="pixels"), layers.Rescaling(1 / 255)]
-    if not recipe.flat_input:
+    flat = recipe.flat_input or features != PIXELS
+    stack = [layers.Input((features,) if flat else (28, 28), name="pixels"), layers.Rescaling(1 / 255)]
+    if not flat:
         stack.append(layers.Flatten())
     for units in recipe.hidden:
         if recipe.batch_norm:
@@ -192,7 +194,7 @@ def deep(recipe: Recipe, classes: int) -> Any:
     )
 
 
-NETWORKS: dict[str, Callable[[Recipe, int], Any]] = {
+NETWORKS: dict[str, Callable[..., Any]] = {
     "dense": dense,
     "cnn": cnn,
     "tiny": tiny,
@@ -201,13 +203,14 @@ NETWORKS: dict[str, Callable[[Recipe, int], Any]] = {
 }
 
 
-def build(recipe: Recipe, classes: int = 10, maker: Callable[[], Any] | None = None) -> Any:
+def build(recipe: Recipe, classes: int = 10, maker: Callable[[], Any] | None = None, *, features: int = PIXELS) -> Any:
     """The recipe's network with initial weights drawn from the recipe's seed.
 
     Args:
         recipe: Its `network` names a function in `NETWORKS`, or is a user's own as `FILE.py:FUNCTION`.
         classes: Number of classes, hence outputs.
         maker: A user's function that returns the model, instead of one the recipe names.
+        features: Number of inputs; only a dense network can have other than 784.
 
     Returns:
         A built keras.Model.
@@ -216,17 +219,18 @@ def build(recipe: Recipe, classes: int = 10, maker: Callable[[], Any] | None = N
         RecipeError: no such network, or a user's function that does not give a fitting model.
     """
     with seeded(recipe.seed):
-        if maker is not None:
-            model = maker()
-        elif ".py:" in recipe.network:
-            model = _from_file(recipe.network)
+        own = maker is not None or ".py:" in recipe.network
+        if own:
+            model = maker() if maker is not None else _from_file(recipe.network)
         elif recipe.network in NETWORKS:
-            model = NETWORKS[recipe.network](recipe, classes)
+            other = {} if features == PIXELS else {"features": features}
+            model = NETWORKS[recipe.network](recipe, classes, **other)
         else:
             raise RecipeError(
                 f"network: got {recipe.network!r}, expected one of {', '.join(NETWORKS)} or FILE.py:FUNCTION"
             )
-    _check_fits(model, recipe.network, classes)
+    if own:  # those above fit as they are made
+        _check_fits(model, recipe.network, classes)
     return model
 
 

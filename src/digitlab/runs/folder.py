@@ -36,7 +36,7 @@ FORMAT = 1
 Reference = str | os.PathLike[str]
 
 # What `state` in run.json can say. A run that says "training" while nobody holds its lock was killed.
-STATES = ("training", "interrupted", "failed", "finished")
+STATES = ("training", "interrupted", "failed", "trained", "finished")
 
 
 def runs_folder(folder: str | Path | None = None) -> Path:

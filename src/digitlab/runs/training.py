@@ -91,6 +91,7 @@ def train(
     folder: str | Path | None = None,
     name: str | None = None,
     group: str | None = None,
+    judge: bool = True,
     watcher: Watcher | None = None,
     stopwatch: Stopwatch | None = None,
     **changes: Any,
@@ -108,6 +109,8 @@ def train(
         folder: Where runs live; else `DIGITLAB_RUNS`, else ``runs``.
         name: The run's name; else made from recipe and time.
         group: The group of seeds it belongs to; see `digitlab.runs.groups`.
+        judge: False only trains: the test images are not looked at, nothing is drawn, and the run's state is "trained";
+            it has ``run.model`` and ``run.history``, and `resume` judges it later.
         watcher: Told how far it is.
         stopwatch: One that is running already, so that the run's seconds count from there.
         **changes: Fields of the recipe, as in ``epochs=3``.
@@ -136,7 +139,7 @@ def train(
     check_free(runs_folder(folder), name)
     _stage(watcher, stopwatch, "data")
     dataset = as_dataset(data, validation=validation)
-    with Drawer() as drawer:
+    with Drawer() if judge else contextlib.nullcontext() as drawer:
         built = _build(settings, dataset, model if callable(model) else None, watcher, stopwatch)
         # Only now, so that a mistake in data or model leaves no folder behind.
         run = create_run(
@@ -218,15 +221,20 @@ def _carry_out(
     model: Any,
     dataset: Dataset,
     state: TrainState | None,
-    drawer: Drawer,
+    drawer: Drawer | None,
     watcher: Watcher,
     stopwatch: Stopwatch,
 ) -> Run:
-    """Train, judge, keep; whatever happens, `run.json` says how far it came."""
+    """Train, judge, keep; whatever happens, `run.json` says how far it came. Without a drawer, only train."""
     try:
         watcher.started(run, dataset, model, state)
         _stage(watcher, stopwatch, "train")
         _train(run, model, dataset, state, watcher)
+        if drawer is None:
+            _stage(watcher, stopwatch, "save")
+            _save_model(run, model)
+            run.update(state="trained", seconds=stopwatch.seconds())  # the checkpoint stays: `resume` judges from it
+            return run
         content = _judge(run, dataset, model, watcher, stopwatch)
         _stage(watcher, stopwatch, "draw")
         drawer.draw(run.path / "figures", figure_content(dataset, content))
