@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from digitlab.reading.components import FAINT, Blob, blobs_of, drop_what_is_no_writing, union
+from digitlab.reading.components import FAINT, Blob, blobs_of, drop_what_is_no_writing, is_grain, union
 from digitlab.reading.cutting import cut_out
 from digitlab.reading.ink import PageInk, page_ink
 from digitlab.reading.margins import Margins, with_even_margins
@@ -139,6 +139,8 @@ def _pieces(page: PageInk, single: bool) -> tuple[np.ndarray, np.ndarray, list[B
     if not single:
         mask, rulings = remove_rulings(mask, page.ink > 0.45 * page.contrast, page.ink)
     pieces = blobs_of(page.ink, mask, page.contrast)
+    if is_grain(pieces):
+        return mask, rulings, [], 0.0
     if page.inner is not None:
         # What lies in the sheet's rim for the most part is its edge.
         pieces = [piece for piece in pieces if page.inner[piece.window][piece.mask].mean() > 0.4]
