@@ -219,7 +219,7 @@ def score_non_digits(pool: ProcessPoolExecutor, options: argparse.Namespace) -> 
     reader = Reader(options.model)
     images, labels = mnist("test")
     probabilities, likeness = reader.predict(images), reader.likeness(images)
-    refused = (likeness < reader.gate_threshold) | (probabilities.max(1) < reader.least_confidence)
+    refused = (likeness < reader.least_likeness) | (probabilities.max(1) < reader.least_confidence)
     right = probabilities.argmax(1) == labels
     shares = {name: [r for n, r in results if n == name] for name in names}
     return {

@@ -6,6 +6,7 @@ and the list of its signs with their boxes. Digits are about 28 pixels tall: the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import cv2
@@ -17,7 +18,7 @@ CLASSES = DIGITS + SEPARATORS
 # Points are drawn on a canvas this many times finer.
 FINE = 2
 KINDS = {
-    "lines": 0.26, "field": 0.15, "comb": 0.09, "table": 0.08, "grid": 0.05, "words": 0.16, "single": 0.06, "column": 0.05,
+    "lines": 0.24, "field": 0.15, "comb": 0.1, "table": 0.08, "grid": 0.05, "words": 0.15, "single": 0.09, "column": 0.04,
     "nothing": 0.06, "touching": 0.04,
 }  # fmt: skip
 
@@ -64,7 +65,11 @@ class Composer:
         if kind == "single":
             tall *= float(rng.uniform(0.8, 1.6))
         # Pens from a hairline to a marker, as a share of the digit's height.
-        pen = float(np.exp(rng.uniform(np.log(0.022), np.log(0.16)))) if rng.random() < 0.85 else float(rng.uniform(0.12, 0.22))
+        pen = (
+            float(np.exp(rng.uniform(np.log(0.022), np.log(0.16))))
+            if rng.random() < 0.85
+            else float(rng.uniform(0.12, 0.22))
+        )
         blank = np.zeros(shape, np.float32)
         sheet = Sheet(shape, tall, blank, blank.copy(), kind=kind)
         self.hand = Hand(self.split, self.clouds, rng)
@@ -100,9 +105,13 @@ class Composer:
             away = cv2.distanceTransform(off, cv2.DIST_L2, 5)
             radius: np.ndarray | float = self.radius * FINE
             if rng.random() < 0.5:  # pressure
-                noise = cv2.resize(rng.normal(0, 0.25, (height // 8, width // 8)).astype(np.float32), (width * FINE, height * FINE))
+                noise = cv2.resize(
+                    rng.normal(0, 0.25, (height // 8, width // 8)).astype(np.float32), (width * FINE, height * FINE)
+                )
                 radius = radius * np.clip(1 + noise, 0.55, 1.6)
-            ink = cv2.resize(np.clip(radius - away + 0.5, 0, 1).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+            ink = cv2.resize(
+                np.clip(radius - away + 0.5, 0, 1).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA
+            )
         for image, left, top in self.pasted:
             h, w = image.shape
             y0, x0, y1, x1 = max(top, 0), max(left, 0), min(top + h, height), min(left + w, width)
@@ -191,13 +200,13 @@ class Composer:
     def _gap(self) -> float:
         return float(self.rng.choice([-0.06, 0.05, 0.18, 0.45, 0.9, 1.4], p=[0.09, 0.2, 0.34, 0.2, 0.11, 0.06]))
 
-    def _rows(self, sheet: Sheet, text: callable, pitch: tuple[float, float] = (1.25, 2.4)) -> None:  # type: ignore[valid-type]
+    def _rows(self, sheet: Sheet, text: Callable[[], str], gap: float | None = None) -> None:
         rng = self.rng
         height, width = sheet.shape
-        step = sheet.tall * rng.uniform(*pitch)
+        step = sheet.tall * rng.uniform(1.25, 2.4)
         y = rng.uniform(-0.2, 0.8) * sheet.tall
         slope = float(rng.normal(0, 0.03))
-        gap = self._gap()
+        gap = self._gap() if gap is None else gap
         left = rng.uniform(0.1, 1.5) * sheet.tall
         while y < height - 0.8 * sheet.tall:
             x = left if rng.random() < 0.8 else rng.uniform(0, 0.5 * width)
@@ -217,13 +226,25 @@ class Composer:
         height, width = sheet.shape
         y = self.rng.uniform(0.1, 0.6) * sheet.tall
         while y < height - sheet.tall:
-            self._write(sheet, self._digits(2, 10), self.rng.uniform(2, width / 3), y, float(self.rng.uniform(-0.14, 0.03)))
+            self._write(
+                sheet, self._digits(2, 10), self.rng.uniform(2, width / 3), y, float(self.rng.uniform(-0.14, 0.03))
+            )
             y += sheet.tall * self.rng.uniform(1.3, 2)
 
     def _single(self, sheet: Sheet) -> None:
         height, width = sheet.shape
-        text = self._digits(1, 2) if self.rng.random() < 0.85 else str(self.rng.choice(list(SEPARATORS[0:2] + "+="))) + self._digits(1, 1)
-        self._write(sheet, text, self.rng.uniform(5, max(6, width - 2.5 * sheet.tall)), self.rng.uniform(3, max(4, height - 1.2 * sheet.tall)), self._gap())
+        text = (
+            self._digits(1, 2)
+            if self.rng.random() < 0.85
+            else str(self.rng.choice(list(SEPARATORS[0:2] + "+="))) + self._digits(1, 1)
+        )
+        self._write(
+            sheet,
+            text,
+            self.rng.uniform(5, max(6, width - 2.5 * sheet.tall)),
+            self.rng.uniform(3, max(4, height - 1.2 * sheet.tall)),
+            self._gap(),
+        )
 
     def _column(self, sheet: Sheet) -> None:
         rng = self.rng
@@ -248,7 +269,8 @@ class Composer:
                 return str(rng.choice(alone)) if alone else ""
             return "".join(rng.choice(letters, int(rng.integers(3, 9))))
 
-        self._rows(sheet, text)
+        # An o or an S far from its neighbours is anybody's guess: letters stand close.
+        self._rows(sheet, text, float(rng.choice([-0.05, 0.05, 0.2])))
 
     def _field(self, sheet: Sheet) -> None:
         """A number in a printed box of which the scanner left more or less."""
@@ -257,7 +279,14 @@ class Composer:
         y = rng.uniform(0.15, 0.7) * sheet.tall
         while y < height - sheet.tall:
             left = rng.uniform(0.2, 2.0) * sheet.tall
-            end = self._write(sheet, self._digits(3, 11) if rng.random() < 0.75 else self._token(), left, y, float(rng.uniform(-0.05, 0.5)), float(rng.normal(0, 0.015)))
+            end = self._write(
+                sheet,
+                self._digits(3, 11) if rng.random() < 0.75 else self._token(),
+                left,
+                y,
+                float(rng.uniform(-0.05, 0.5)),
+                float(rng.normal(0, 0.015)),
+            )
             pad = sheet.tall * rng.uniform(-0.1, 0.45, 4)
             self._box(sheet, left - pad[0], y - pad[1], min(end + pad[2] * 2, width + 5), y + sheet.tall + pad[3])
             y += sheet.tall * rng.uniform(1.6, 2.4)
@@ -273,14 +302,23 @@ class Composer:
             number = int(rng.integers(3, 12))
             top, bottom = y - sheet.tall * rng.uniform(0.05, 0.4), y + sheet.tall * (1 + rng.uniform(0.05, 0.4))
             style = self._line_style()
-            short = rng.random() < 0.3
+            short, bars = rng.random() < 0.3, rng.random() < 0.3
             for i in range(number):
                 x = left + i * cell
                 if rng.random() < 0.9:
                     character = str(rng.integers(10)) if rng.random() < 0.95 else str(rng.choice(list("-,./")))
-                    self._put(sheet, character, x + cell / 2 - sheet.tall * rng.uniform(0.15, 0.35), y + rng.normal(0, 0.05) * sheet.tall, sheet.tall * float(np.exp(rng.normal(0, 0.07))))
+                    self._put(
+                        sheet,
+                        character,
+                        x + cell / 2 - sheet.tall * rng.uniform(0.15, 0.35),
+                        y + rng.normal(0, 0.05) * sheet.tall,
+                        sheet.tall * float(np.exp(rng.normal(0, 0.07))),
+                    )
                 self._line(sheet, x, top + (0.5 * (bottom - top) if short else 0), x, bottom, style)
             self._line(sheet, left + number * cell, top, left + number * cell, bottom, style)
+            if bars:
+                y += sheet.tall * rng.uniform(1.7, 2.6)
+                continue
             self._line(sheet, left, bottom, left + number * cell, bottom, style)
             if not short:
                 self._line(sheet, left, top, left + number * cell, top, style)
@@ -297,8 +335,18 @@ class Composer:
                 self._line(sheet, left, y, width, y + rng.normal(0, 1), style)
             for x in np.arange(left, width, step_x):
                 if rng.random() < 0.85:
-                    text = self._digits(1, max(1, int(step_x / sheet.tall / 0.75))) if rng.random() < 0.8 else self._token()[: max(1, int(step_x / sheet.tall / 0.6))]
-                    self._write(sheet, text, x + rng.uniform(0.15, 0.5) * sheet.tall, y + (step_y - sheet.tall) * rng.uniform(0.2, 0.8), 0.1)
+                    text = (
+                        self._digits(1, max(1, int(step_x / sheet.tall / 0.75)))
+                        if rng.random() < 0.8
+                        else self._token()[: max(1, int(step_x / sheet.tall / 0.6))]
+                    )
+                    self._write(
+                        sheet,
+                        text,
+                        x + rng.uniform(0.15, 0.5) * sheet.tall,
+                        y + (step_y - sheet.tall) * rng.uniform(0.2, 0.8),
+                        0.1,
+                    )
         if ruled and rng.random() < 0.85:
             for x in np.arange(left, width, step_x):
                 self._line(sheet, x, top, x + rng.normal(0, 1), height, style)
@@ -324,14 +372,23 @@ class Composer:
             for _ in range(int(rng.integers(1, 4))):
                 self._scribble(sheet, rng.uniform(0, width), rng.uniform(0, height), sheet.tall * rng.uniform(0.6, 3))
         elif kind == 1:  # a texture
-            noise = sum(cv2.resize(rng.normal(0, 1, (max(1, height // s), max(1, width // (s * t)))).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC) for s, t in ((4, 3), (8, 5), (16, 1)))
+            noise = sum(
+                cv2.resize(
+                    rng.normal(0, 1, (max(1, height // s), max(1, width // (s * t)))).astype(np.float32),
+                    (width, height),
+                    interpolation=cv2.INTER_CUBIC,
+                )
+                for s, t in ((4, 3), (8, 5), (16, 1))
+            )
             sheet.print = np.clip(noise * rng.uniform(0.1, 0.5) - rng.uniform(0, 0.4), 0, 1).astype(np.float32)
         elif kind == 2:  # large curves and edges
             for _ in range(int(rng.integers(2, 8))):
                 a, b = rng.uniform(-0.3, 1.3, 2) * width, rng.uniform(-0.3, 1.3, 2) * height
                 t = np.linspace(0, 1, 500)[:, None]
                 mid = rng.uniform(0, 1, 2) * (width, height)
-                self.points.append(((1 - t) ** 2 * (a[0], b[0]) + 2 * t * (1 - t) * mid + t**2 * (a[1], b[1])).astype(np.float32))
+                self.points.append(
+                    ((1 - t) ** 2 * (a[0], b[0]) + 2 * t * (1 - t) * mid + t**2 * (a[1], b[1])).astype(np.float32)
+                )
 
     def _scribble(self, sheet: Sheet, x: float, y: float, size: float) -> None:
         """A flourish, a star, a crossing-out: one sign of no class."""
@@ -358,7 +415,9 @@ class Composer:
             float(rng.choice([0, rng.uniform(0, 0.2), rng.uniform(0.3, 0.9)], p=[0.5, 0.25, 0.25])),
         )
 
-    def _line(self, sheet: Sheet, x0: float, y0: float, x1: float, y1: float, style: tuple[float, float, float, float]) -> None:
+    def _line(
+        self, sheet: Sheet, x0: float, y0: float, x1: float, y1: float, style: tuple[float, float, float, float]
+    ) -> None:
         rng = self.rng
         width, dark, dash, missing = style
         length = float(np.hypot(x1 - x0, y1 - y0))
@@ -384,7 +443,12 @@ class Composer:
         rng = self.rng
         style = self._line_style()
         sides = rng.random(4) < rng.uniform(0.4, 1)
-        edges = [(left, top, right, top), (left, bottom, right, bottom), (left, top, left, bottom), (right, top, right, bottom)]
+        edges = [
+            (left, top, right, top),
+            (left, bottom, right, bottom),
+            (left, top, left, bottom),
+            (right, top, right, bottom),
+        ]
         for on, edge in zip(sides, edges, strict=True):
             if on:
                 self._line(sheet, *edge, style)
@@ -400,13 +464,29 @@ class Composer:
                 self._line(sheet, 0, y, width, y + tilt, style)
         if rng.random() < 0.12:
             x = rng.choice([rng.uniform(0, 8), width - rng.uniform(1, 8), rng.uniform(0, width)])
-            self._line(sheet, x, rng.uniform(-height, height / 2), x + rng.normal(0, 2), rng.uniform(height / 2, 2 * height), self._line_style())
+            self._line(
+                sheet,
+                x,
+                rng.uniform(-height, height / 2),
+                x + rng.normal(0, 2),
+                rng.uniform(height / 2, 2 * height),
+                self._line_style(),
+            )
         if rng.random() < 0.1:
             y = rng.choice([rng.uniform(0, 5), height - rng.uniform(1, 5)])
-            self._line(sheet, rng.uniform(-width, width / 2), y, rng.uniform(width / 2, 2 * width), y + rng.normal(0, 2), self._line_style())
+            self._line(
+                sheet,
+                rng.uniform(-width, width / 2),
+                y,
+                rng.uniform(width / 2, 2 * width),
+                y + rng.normal(0, 2),
+                self._line_style(),
+            )
         if rng.random() < 0.06:  # a thick bar, the edge of the sheet
             edge = np.zeros(sheet.shape, np.float32)
-            points = np.array([[-5, -5], [width + 5, -5], [width + 5, rng.uniform(-4, 14)], [-5, rng.uniform(-4, 14)]], np.int32)
+            points = np.array(
+                [[-5, -5], [width + 5, -5], [width + 5, rng.uniform(-4, 14)], [-5, rng.uniform(-4, 14)]], np.int32
+            )
             cv2.fillPoly(edge, [points], 1.0)
             for _ in range(int(rng.integers(4))):
                 edge = np.rot90(edge) if edge.shape[0] == edge.shape[1] else edge[::-1]
@@ -414,7 +494,16 @@ class Composer:
         if rng.random() < 0.25:  # specks
             for _ in range(int(rng.integers(1, 14))):
                 x, y, r = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(0.3, 0.045 * sheet.tall + 0.4)
-                cv2.ellipse(sheet.print, (int(x), int(y)), (max(0, round(r)), max(0, round(r * rng.uniform(0.5, 1.5)))), 0, 0, 360, float(rng.uniform(0.3, 1)), -1)
+                cv2.ellipse(
+                    sheet.print,
+                    (int(x), int(y)),
+                    (max(0, round(r)), max(0, round(r * rng.uniform(0.5, 1.5)))),
+                    0,
+                    0,
+                    360,
+                    float(rng.uniform(0.3, 1)),
+                    -1,
+                )
         if rng.random() < 0.03:
             self.points = []
             self._scribble(sheet, rng.uniform(0, width), rng.uniform(0, height), sheet.tall * rng.uniform(0.8, 1.6))

@@ -205,16 +205,17 @@ def drawn(character: str, writer: Habits, rng: np.random.Generator) -> np.ndarra
         turn = rng.uniform(0.78, 1.08)
         t = np.linspace(0, 2 * np.pi * turn, 90) + rng.normal(0, 0.25)
         lean = j(0.05)
-        strokes = [
-            np.stack([w / 2 * (1 - np.sin(t)) + lean * np.cos(t), 0.5 - 0.5 * np.cos(t)], 1).astype(np.float32)
-        ]
+        strokes = [np.stack([w / 2 * (1 - np.sin(t)) + lean * np.cos(t), 0.5 - 0.5 * np.cos(t)], 1).astype(np.float32)]
         if writer.slashed:
             strokes.append(smooth([(w * 0.95 + j(), 0.08 + j()), (w * 0.05 + j(), 0.92 + j())]))
     elif character == "1":
         lean = j(0.08)
         if writer.upstroke:
             dx = writer.upstroke * rng.uniform(0.45, 0.9)
-            up = [(lean - dx, writer.upstroke * rng.uniform(0.7, 1.1)), (lean - dx * 0.45, writer.upstroke * 0.4 + j(0.02))]
+            up = [
+                (lean - dx, writer.upstroke * rng.uniform(0.7, 1.1)),
+                (lean - dx * 0.45, writer.upstroke * 0.4 + j(0.02)),
+            ]
             strokes = [smooth([*up, (lean, 0.0)]), smooth([(lean, 0.0), (j(0.05), 1.0)])]
         else:
             strokes = [smooth([(lean, 0.0), (lean / 2 + j(0.015), 0.5), (0.0, 1.0)])]
@@ -223,53 +224,134 @@ def drawn(character: str, writer: Habits, rng: np.random.Generator) -> np.ndarra
     elif character == "2":
         top = [(0.02 + j(), 0.22 + j()), (w * 0.3, 0.02 + j(0.02)), (w * 0.75 + j(), 0.06), (w * 0.88 + j(), 0.3 + j())]
         if rng.random() < 0.4:
-            foot = [(w * 0.4, 0.72), (0.05 + j(), 0.97), (-0.02, 0.86 + j(0.02)), (w * 0.3, 0.84 + j()), (w * 0.6, 0.98), (w + 0.08 + j(), 0.9 + j())]
+            foot = [
+                (w * 0.4, 0.72),
+                (0.05 + j(), 0.97),
+                (-0.02, 0.86 + j(0.02)),
+                (w * 0.3, 0.84 + j()),
+                (w * 0.6, 0.98),
+                (w + 0.08 + j(), 0.9 + j()),
+            ]
             strokes = [smooth(top + foot)]
         else:
             strokes = [smooth([*top, (w * 0.45 + j(), 0.68), (0.0, 1.0 + j(0.02))])]
             strokes.append(smooth([(0.0, 1.0), (w * 0.5, 0.97 + j(0.02)), (w + j(0.05), 0.98 + j())]))
     elif character == "3":
-        low = [(w * 0.42 + j(), 0.46 + j()), (w * 0.9 + j(), 0.62 + j()), (w * 0.8 + j(), 0.92), (w * 0.35, 1.0), (0.0, 0.88 + j())]
+        low = [
+            (w * 0.42 + j(), 0.46 + j()),
+            (w * 0.9 + j(), 0.62 + j()),
+            (w * 0.8 + j(), 0.92),
+            (w * 0.35, 1.0),
+            (0.0, 0.88 + j()),
+        ]
         if rng.random() < 0.3:
             strokes = [smooth([(0.02, 0.03 + j(0.02)), (w * 0.85 + j(), 0.0), (w * 0.4, 0.42 + j())], corner=True)]
             strokes.append(smooth(low))
         else:
-            strokes = [smooth([(0.03 + j(), 0.14 + j()), (w * 0.45, 0.0), (w * 0.85 + j(), 0.16 + j()), (w * 0.7, 0.38), *low])]
+            strokes = [
+                smooth([(0.03 + j(), 0.14 + j()), (w * 0.45, 0.0), (w * 0.85 + j(), 0.16 + j()), (w * 0.7, 0.38), *low])
+            ]
     elif character == "4":
         if writer.four == "lightning":
-            strokes = [smooth([(w * 0.5 + j(), 0.0), (0.0 + j(0.02), 0.52 + j()), (w * 0.75, 0.5 + j()), (w * 0.45 + j(), 1.0)], corner=True)]
+            strokes = [
+                smooth(
+                    [(w * 0.5 + j(), 0.0), (0.0 + j(0.02), 0.52 + j()), (w * 0.75, 0.5 + j()), (w * 0.45 + j(), 1.0)],
+                    corner=True,
+                )
+            ]
         elif writer.four == "open":
-            strokes = [smooth([(w * 0.25 + j(), 0.0), (0.0 + j(0.02), 0.56 + j()), (w * 1.05 + j(), 0.56 + j())], corner=True)]
+            strokes = [
+                smooth([(w * 0.25 + j(), 0.0), (0.0 + j(0.02), 0.56 + j()), (w * 1.05 + j(), 0.56 + j())], corner=True)
+            ]
             strokes.append(smooth([(w * 0.75 + j(), 0.12 + j(0.1)), (w * 0.65 + j(), 1.0)]))
         else:
             strokes = [smooth([(w * 0.75 + j(), 0.0), (0.0, 0.64 + j()), (w * 1.1 + j(), 0.63 + j())], corner=True)]
             strokes.append(smooth([(w * 0.75 + j(0.02), 0.02), (w * 0.7 + j(), 1.0)]))
     elif character == "5":
         start = (0.08 + j(0.03), 0.04 + j(0.02))
-        bowl = [(0.02 + j(0.02), 0.44 + j()), (w * 0.5, 0.38 + j()), (w * 0.92 + j(), 0.6 + j()), (w * 0.7, 0.94), (w * 0.25, 1.0), (-0.03 + j(), 0.88 + j())]
+        bowl = [
+            (0.02 + j(0.02), 0.44 + j()),
+            (w * 0.5, 0.38 + j()),
+            (w * 0.92 + j(), 0.6 + j()),
+            (w * 0.7, 0.94),
+            (w * 0.25, 1.0),
+            (-0.03 + j(), 0.88 + j()),
+        ]
         strokes = [smooth([start, bowl[0]]), smooth(bowl)]
         gap = rng.choice([0.0, rng.uniform(0, 0.12)])
-        strokes.append(smooth([(start[0] + gap, start[1] + j(0.03)), (w * rng.choice([0.95, rng.uniform(1, 2)], p=[0.75, 0.25]) + gap + j(), j(0.06))]))
+        strokes.append(
+            smooth(
+                [
+                    (start[0] + gap, start[1] + j(0.03)),
+                    (w * rng.choice([0.95, rng.uniform(1, 2)], p=[0.75, 0.25]) + gap + j(), j(0.06)),
+                ]
+            )
+        )
         if rng.random() < 0.25:
             strokes = [smooth([(w * 0.9 + j(), 0.02), (w * 0.2, 0.02 + j(0.02)), *bowl])]
     elif character == "6":
-        strokes = [smooth([(w * 0.75 + j(0.08), 0.0), (w * 0.2 + j(), 0.3), (0.0, 0.7 + j()), (w * 0.3, 1.0), (w * 0.85 + j(), 0.85 + j()), (w * 0.75, 0.56 + j()), (w * 0.35, 0.54 + j()), (0.05, 0.76)])]
+        strokes = [
+            smooth(
+                [
+                    (w * 0.75 + j(0.08), 0.0),
+                    (w * 0.2 + j(), 0.3),
+                    (0.0, 0.7 + j()),
+                    (w * 0.3, 1.0),
+                    (w * 0.85 + j(), 0.85 + j()),
+                    (w * 0.75, 0.56 + j()),
+                    (w * 0.35, 0.54 + j()),
+                    (0.05, 0.76),
+                ]
+            )
+        ]
     elif character == "7":
         if writer.crossed and rng.random() < 0.4:
             w *= float(rng.uniform(0.6, 0.9))  # a narrow head
         bar = [(0.0, 0.06 + j(0.05)), (w * 0.5, 0.04 + j(0.03)), (w + j(), 0.0)]
         if rng.random() < 0.4:
             bar.insert(0, (0.0 + j(0.01), 0.2 + j()))
-        strokes = [smooth(bar, corner=True), smooth([(w, 0.0), (w * 0.62 + writer.curled, 0.5), (w * 0.42 + j(0.06), 1.0)])]
+        strokes = [
+            smooth(bar, corner=True),
+            smooth([(w, 0.0), (w * 0.62 + writer.curled, 0.5), (w * 0.42 + j(0.06), 1.0)]),
+        ]
         if writer.crossed:
             y, reach = 0.5 + j(0.06), rng.uniform(0.18, 0.42)
             stem = w * 0.62 + writer.curled
-            strokes.append(smooth([(stem - reach * rng.uniform(0.6, 1.2), y + 0.03 + j()), (stem + reach * rng.uniform(0.7, 1.2), y - 0.03 + j())]))
+            strokes.append(
+                smooth(
+                    [
+                        (stem - reach * rng.uniform(0.6, 1.2), y + 0.03 + j()),
+                        (stem + reach * rng.uniform(0.7, 1.2), y - 0.03 + j()),
+                    ]
+                )
+            )
     elif character == "8":  # one stroke, beginning at the upper right
         s = w * 0.5
-        strokes = [smooth([(s * 1.6 + j(), 0.12 + j()), (s, 0.0), (s * 0.35 + j(), 0.2 + j()), (s, 0.46), (s * 1.75 + j(), 0.75 + j()), (s, 1.0), (s * 0.2 + j(), 0.78 + j()), (s * 0.9, 0.5), (s * 1.5 + j(), 0.26 + j()), (s * 1.55 + j(0.06), 0.1 + j())])]
+        strokes = [
+            smooth(
+                [
+                    (s * 1.6 + j(), 0.12 + j()),
+                    (s, 0.0),
+                    (s * 0.35 + j(), 0.2 + j()),
+                    (s, 0.46),
+                    (s * 1.75 + j(), 0.75 + j()),
+                    (s, 1.0),
+                    (s * 0.2 + j(), 0.78 + j()),
+                    (s * 0.9, 0.5),
+                    (s * 1.5 + j(), 0.26 + j()),
+                    (s * 1.55 + j(0.06), 0.1 + j()),
+                ]
+            )
+        ]
     elif character == "9":
-        ring = [(w * 0.85 + j(), 0.1 + j()), (w * 0.45, 0.0), (0.02, 0.22 + j()), (w * 0.3, 0.48 + j()), (w * 0.8, 0.34 + j()), (w * 0.88, 0.06)]
+        ring = [
+            (w * 0.85 + j(), 0.1 + j()),
+            (w * 0.45, 0.0),
+            (0.02, 0.22 + j()),
+            (w * 0.3, 0.48 + j()),
+            (w * 0.8, 0.34 + j()),
+            (w * 0.88, 0.06),
+        ]
         stem = [(w * 0.88 + j(0.02), 0.08), (w * 0.8 + j(), 0.6), (w * 0.7 + writer.curled, 1.0)]
         if writer.curled > 0.08:
             stem = [stem[0], (w * 0.85, 0.7), (w * 0.5, 1.0), (0.05, 0.9 + j())]
@@ -289,11 +371,17 @@ def drawn(character: str, writer: Habits, rng: np.random.Generator) -> np.ndarra
         strokes = [smooth([(0.0, top), (0.02, top + 0.01)]), smooth([(x, low), (x + 0.02, low + 0.01)])]
     elif character == "+":
         a = rng.uniform(0.4, 0.65)
-        strokes = [smooth([(0.0, 0.55 + j()), (a, 0.53 + j())]), smooth([(a / 2 + j(), 0.55 - a / 2), (a / 2 + j(), 0.55 + a / 2)])]
+        strokes = [
+            smooth([(0.0, 0.55 + j()), (a, 0.53 + j())]),
+            smooth([(a / 2 + j(), 0.55 - a / 2), (a / 2 + j(), 0.55 + a / 2)]),
+        ]
     else:  # =
         a = rng.uniform(0.35, 0.6)
         y = 0.44 + j(0.04)
-        strokes = [smooth([(0.0, y), (a, y + j(0.03))]), smooth([(j(0.03), y + 0.22), (a + j(0.03), y + 0.22 + j(0.03))])]
+        strokes = [
+            smooth([(0.0, y), (a, y + j(0.03))]),
+            smooth([(j(0.03), y + 0.22), (a + j(0.03), y + 0.22 + j(0.03))]),
+        ]
     cloud = np.concatenate(strokes)
     cloud[:, 0] -= cloud[:, 0].min()
     return to_heights(cloud) if character in DIGITS else cloud.astype(np.float32)

@@ -26,7 +26,9 @@ def photographed(sheet: Sheet, rng: np.random.Generator) -> np.ndarray:
             ink = cv2.GaussianBlur(ink, (0, 0), blur)
     paper = np.full((height, width), 1.0, np.float32)
     if kind == "photo":
-        light = cv2.resize(rng.uniform(0.55, 1, (2, 3)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+        light = cv2.resize(
+            rng.uniform(0.55, 1, (2, 3)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC
+        )
         paper = paper * np.clip(light, 0.3, 1)
         if rng.random() < 0.15:  # a shadow with an edge
             x, y = rng.uniform(0, width), rng.uniform(0, height)
@@ -34,11 +36,17 @@ def photographed(sheet: Sheet, rng: np.random.Generator) -> np.ndarray:
             side = (np.arange(width)[None] - x) * np.cos(a) + (np.arange(height)[:, None] - y) * np.sin(a)
             paper = paper * (1 - rng.uniform(0.1, 0.45) / (1 + np.exp(-side / rng.uniform(1, 12)))).astype(np.float32)
         if rng.random() < 0.1:  # crumpled
-            noise = cv2.resize(rng.normal(0, 1, (max(2, height // 24), max(2, width // 24))).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
+            noise = cv2.resize(
+                rng.normal(0, 1, (max(2, height // 24), max(2, width // 24))).astype(np.float32),
+                (width, height),
+                interpolation=cv2.INTER_CUBIC,
+            )
             paper = paper * np.clip(1 + 0.05 * noise, 0.7, 1.1)
     if rng.random() < 0.05:  # a marked band
         y = rng.uniform(0, height)
-        paper[max(0, int(y)) : int(y + sheet.tall * rng.uniform(0.8, 1.8)), int(rng.uniform(0, width / 2)) :] *= rng.uniform(0.6, 0.92)
+        paper[max(0, int(y)) : int(y + sheet.tall * rng.uniform(0.8, 1.8)), int(rng.uniform(0, width / 2)) :] *= (
+            rng.uniform(0.6, 0.92)
+        )
     grey = 255 * paper * (1 - ink)
     if kind == "binary":
         soft = cv2.GaussianBlur(ink, (0, 0), rng.uniform(0.3, 0.7))
@@ -48,7 +56,11 @@ def photographed(sheet: Sheet, rng: np.random.Generator) -> np.ndarray:
     grey = np.clip(grey, 0, 255)
     if rng.random() < 0.12:  # fewer pixels than it should have
         factor = rng.uniform(0.4, 0.8)
-        small = cv2.resize(grey.astype(np.float32), (max(16, int(width * factor)), max(16, int(height * factor))), interpolation=cv2.INTER_AREA)
+        small = cv2.resize(
+            grey.astype(np.float32),
+            (max(16, int(width * factor)), max(16, int(height * factor))),
+            interpolation=cv2.INTER_AREA,
+        )
         grey = np.clip(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), 0, 255)
     pixels = grey.astype(np.uint8)
     if kind != "binary" and rng.random() < 0.5:

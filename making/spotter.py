@@ -104,7 +104,9 @@ class Spotter(nn.Module):
         return self.head(a)
 
 
-def targets(signs: torch.Tensor, height: int, width: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+def targets(
+    signs: torch.Tensor, height: int, width: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Heat (n, h, w), class (n, h, w) with -1 for none, box (n, 4, h, w), weight (n, h, w) of class and box."""
     n = len(signs)
     there = signs[:, :, 0] >= 0
@@ -132,7 +134,13 @@ def targets(signs: torch.Tensor, height: int, width: int) -> tuple[torch.Tensor,
 
     name = torch.where(weight > 0, take(signs[:, :, 0]), torch.tensor(-1.0)).long()
     box = torch.stack(
-        [take(cx) - x[None, None, :], take(cy) - y[None, :, None], torch.log(take(w) / TALL), torch.log(take(h) / TALL)], 1
+        [
+            take(cx) - x[None, None, :],
+            take(cy) - y[None, :, None],
+            torch.log(take(w) / TALL),
+            torch.log(take(h) / TALL),
+        ],
+        1,
     )
     return heat, name, box, weight
 
@@ -144,9 +152,17 @@ def loss_of(out: torch.Tensor, signs: torch.Tensor) -> tuple[torch.Tensor, list[
     p = torch.sigmoid(logit)
     positive = (heat >= 1).float()
     count = positive.sum().clamp(min=1)
-    middle = -(positive * (1 - p) ** 2 * F.logsigmoid(logit) + (1 - positive) * (1 - heat) ** 4 * p**2 * F.logsigmoid(-logit)).sum() / count
+    middle = (
+        -(
+            positive * (1 - p) ** 2 * F.logsigmoid(logit)
+            + (1 - positive) * (1 - heat) ** 4 * p**2 * F.logsigmoid(-logit)
+        ).sum()
+        / count
+    )
     chosen = weight > 0
-    kind = F.cross_entropy(out[:, 1 : 1 + NUMBER].permute(0, 2, 3, 1)[chosen], name[chosen], reduction="none", label_smoothing=0.02)
+    kind = F.cross_entropy(
+        out[:, 1 : 1 + NUMBER].permute(0, 2, 3, 1)[chosen], name[chosen], reduction="none", label_smoothing=0.02
+    )
     total = weight[chosen].sum().clamp(min=1)
     kind = (kind * weight[chosen]).sum() / total
     place = ((out[:, 1 + NUMBER :] - box).abs().sum(1) * weight).sum() / total
@@ -175,8 +191,12 @@ def augmented(ink: torch.Tensor, signs: torch.Tensor, rng: np.random.Generator) 
     there = signs[:, :, :1] >= 0
     signs[:, :, 1:] = torch.where(there, signs[:, :, 1:] * torch.tensor([fx, fy, fx, fy]), signs[:, :, 1:])
     n = len(ink)
-    gain = torch.from_numpy(np.where(rng.random(n) < 0.5, 1, np.exp(rng.uniform(-0.7, 0.5, n))).astype(np.float32))[:, None, None, None]
-    power = torch.from_numpy(np.where(rng.random(n) < 0.6, 1, np.exp(rng.normal(0, 0.3, n))).astype(np.float32))[:, None, None, None]
+    gain = torch.from_numpy(np.where(rng.random(n) < 0.5, 1, np.exp(rng.uniform(-0.7, 0.5, n))).astype(np.float32))[
+        :, None, None, None
+    ]
+    power = torch.from_numpy(np.where(rng.random(n) < 0.6, 1, np.exp(rng.normal(0, 0.3, n))).astype(np.float32))[
+        :, None, None, None
+    ]
     ink = (ink * gain).clamp(0, 1) ** power
     if rng.random() < 0.3:
         ink = (ink + torch.randn_like(ink) * float(rng.uniform(0.01, 0.06))).clamp(0, 1)
@@ -193,7 +213,9 @@ def train(folder: Path, out: Path, minutes: float, batch: int, seed: int, start:
     average = {k: v.clone() for k, v in model.state_dict().items()}
     decay = [p for p in model.parameters() if p.ndim > 1]
     rest = [p for p in model.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.AdamW([{"params": decay, "weight_decay": 0.02}, {"params": rest, "weight_decay": 0}], lr=rate)
+    optimizer = torch.optim.AdamW(
+        [{"params": decay, "weight_decay": 0.02}, {"params": rest, "weight_decay": 0}], lr=rate
+    )
     validation = load(folder, "validation")
     begin, step, known = time.time(), 0, 0
     sums = np.zeros(3)
@@ -231,7 +253,10 @@ def train(folder: Path, out: Path, minutes: float, batch: int, seed: int, start:
         step += 1
         if step % 200 == 0:
             now = time.time()
-            print(f"{done:.3f} step {step} {200 * batch / (now - last):.0f} pages/s of {1000 * known} loss {np.round(sums / 200, 4)}", flush=True)
+            print(
+                f"{done:.3f} step {step} {200 * batch / (now - last):.0f} pages/s of {1000 * known} loss {np.round(sums / 200, 4)}",
+                flush=True,
+            )
             sums[:], last = 0, now
         if step % 1000 == 0:
             torch.save(average, out)
@@ -269,7 +294,15 @@ def score(state: dict[str, torch.Tensor], data: tuple[list[np.ndarray], list[np.
     ink, signs = np.concatenate(data[0])[:600], np.concatenate(data[1])[:600]
     for start in range(0, len(ink), 30):
         with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-            outs = model((torch.from_numpy(ink[start : start + 30, None]).float() / 255).contiguous(memory_format=torch.channels_last)).float().numpy()
+            outs = (
+                model(
+                    (torch.from_numpy(ink[start : start + 30, None]).float() / 255).contiguous(
+                        memory_format=torch.channels_last
+                    )
+                )
+                .float()
+                .numpy()
+            )
         for out, true in zip(outs, signs[start : start + 30], strict=True):
             true = true[true[:, 0] >= 0]
             found = decode(out)
@@ -290,7 +323,10 @@ def score(state: dict[str, torch.Tensor], data: tuple[list[np.ndarray], list[np.
                 wrong += found[best][0] != name
             extra += len(free)
     total = good + missed + wrong
-    print(f"validation: {total} signs, good {good / total:.4f}, missed {missed / total:.4f}, wrong {wrong / total:.4f}, invented {extra / total:.4f}", flush=True)
+    print(
+        f"validation: {total} signs, good {good / total:.4f}, missed {missed / total:.4f}, wrong {wrong / total:.4f}, invented {extra / total:.4f}",
+        flush=True,
+    )
 
 
 def export(state: Path, out: Path) -> None:

@@ -133,13 +133,12 @@ class Reader:
         images = np.stack([glyph.image for glyph in glyphs])
         seen = self._looked_at_twice(images)
         alone = [glyph.probabilities is None for glyph in glyphs]
-        signs = np.stack([np.zeros(len(CHARACTERS), np.float32) if g.probabilities is None else g.probabilities for g in glyphs])
+        nothing = np.zeros(len(CHARACTERS), np.float32)
+        signs = np.stack([nothing if glyph.probabilities is None else glyph.probabilities for glyph in glyphs])
         if any(alone):
             signs[alone] = signs_alone(self.spotter, images[alone])
         probabilities = together(signs, seen)
-        return [
-            self._named_one(glyph, row, first_line, page) for glyph, row in zip(glyphs, probabilities, strict=True)
-        ]
+        return [self._named_one(glyph, row, first_line, page) for glyph, row in zip(glyphs, probabilities, strict=True)]
 
     def _named_one(self, glyph: Glyph, row: np.ndarray, first_line: int, page: int) -> ReadDigit:
         """Name one sign; `row` is (18,) over CHARACTERS."""

@@ -83,12 +83,12 @@ def spots_of(session: Any, ink: np.ndarray, tall: float) -> Spots:
         low = 0 if top == 0 else overlap / 2
         high = rows if top + rows >= height else rows - overlap / 2
         found = found.take(np.flatnonzero((middle >= low) & (middle < high)))
-        parts.append(Spots(found.boxes + np.float32([0, top, 0, top]), found.scores, found.probabilities))
+        parts.append(Spots(found.boxes + np.array([0, top, 0, top], np.float32), found.scores, found.probabilities))
     if not parts:
         return nothing()
     spots = Spots(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("boxes", "scores", "probabilities")))
     spots = spots.take(_apart(spots))
-    scale = np.float32([ink.shape[1] / width, ink.shape[0] / height] * 2)
+    scale = np.array([ink.shape[1] / width, ink.shape[0] / height] * 2, np.float32)
     return Spots(spots.boxes * scale, spots.scores, spots.probabilities)
 
 
