@@ -173,7 +173,7 @@ def load(folder: Path, part: str) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Every shard there is."""
     inks, signs = [], []
     for file in sorted(folder.glob(f"{part}-*.npz")):
-        if ".tmp" not in file.name:
+        if ".tmp" not in file.name and file.exists():
             shard = np.load(file)
             inks.append(shard["ink"])
             signs.append(shard["signs"])
@@ -224,7 +224,7 @@ def train(folder: Path, out: Path, minutes: float, batch: int, seed: int, start:
     last = begin
     while (done := (time.time() - begin) / (60 * minutes)) < 1:
         if step % 400 == 0:
-            files = len(list(folder.glob("train-*.npz")))
+            files = sum(file.exists() for file in folder.glob("train-*.npz"))
             if files != known:
                 inks, signs = load(folder, "train")
                 known = files

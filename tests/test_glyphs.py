@@ -24,9 +24,12 @@ from digitlab.reading.normalise import normalise
 from digitlab.reading.order import lines_of
 from digitlab.reading.paper import ink_is_dark, ink_of, noise_of, paper_of, separating_grey
 from digitlab.reading.picture import Picture, open_pages
+from digitlab.reading.reader import BUNDLED
 from digitlab.reading.rulings import remove_rulings
 from digitlab.reading.sheet import sheet_on_table
-from digitlab.reading.split import split_touching
+from digitlab.reading.spotter import open_spotter
+
+SPOTTER = open_spotter(BUNDLED / "spotter.onnx", threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +63,7 @@ def test_every_mode_shows_the_same_page(tmp_path: Path, mode: str, ending: str) 
     image.save(file)
     (picture,) = open_pages(file)
     assert picture.size == (240, 200)
-    glyphs, _ = find_glyphs(picture)
+    glyphs, _ = find_glyphs(picture, spotter=SPOTTER)
     assert [glyph.box for glyph in glyphs] == [(100, 50, 115, 150)]
 
 
@@ -83,7 +86,7 @@ def test_exif_rotation_is_undone_and_boxes_follow(tmp_path: Path, orientation: i
     stored.save(file, exif=exif)
     (picture,) = open_pages(file)
     assert picture.size == upright.size
-    (glyph,) = find_glyphs(picture)[0]
+    (glyph,) = find_glyphs(picture, spotter=SPOTTER)[0]
     assert glyph.box == (60, 30, 72, 110)
 
 
@@ -92,7 +95,7 @@ def test_transparent_drawings_get_the_paper_their_ink_needs() -> None:
     alpha[30:90, 55:63] = 255
     for ink in (0, 255):
         rgba = np.dstack([np.full_like(alpha, ink)] * 3 + [alpha])
-        (glyph,) = find_glyphs(next(open_pages(rgba)))[0]
+        (glyph,) = find_glyphs(next(open_pages(rgba)), spotter=SPOTTER)[0]
         assert glyph.box == (55, 30, 63, 90)
 
 
@@ -154,7 +157,7 @@ def test_large_pages_are_worked_on_shrunk_and_boxes_stay_in_their_pixels(tmp_pat
         (picture,) = open_pages(file)
         assert picture.size == (4000, 3000)
         assert picture.pixels.size < 3.5e6
-        (glyph,) = find_glyphs(picture)[0]
+        (glyph,) = find_glyphs(picture, spotter=SPOTTER)[0]
         assert np.abs(np.array(glyph.box) - (2000, 1000, 2060, 1600)).max() <= 4
     assert MAX_PIXELS >= 50_000_000
 
@@ -214,7 +217,7 @@ def test_noise_is_measured() -> None:
 def test_an_empty_page_has_no_glyphs(noise: float) -> None:
     rng = np.random.default_rng(1)
     page = np.linspace(240, 150, 400) + rng.normal(0, noise, (300, 400))
-    glyphs, stages = find_glyphs(next(open_pages(page.clip(0, 255).astype(np.uint8))))
+    glyphs, stages = find_glyphs(next(open_pages(page.clip(0, 255).astype(np.uint8))), spotter=SPOTTER)
     assert glyphs == []
     assert stages.mask.shape == stages.grey.shape
 
@@ -269,7 +272,7 @@ def test_writing_at_the_edge_of_a_sheet_stays_whole_and_the_edge_is_no_writing()
     for x in (120, 300, 500, 690):
         photo[250:330, x : x + 8] = 60
         photo[250:258, x - 18 : x + 26] = 60
-    glyphs, _ = find_glyphs(next(open_pages(photo)))
+    glyphs, _ = find_glyphs(next(open_pages(photo)), spotter=SPOTTER)
     assert [glyph.box for glyph in glyphs] == [(x - 18, 250, x + 26, 330) for x in (120, 300, 500, 690)]
 
 
@@ -309,41 +312,6 @@ def test_broken_digits_are_rejoined_and_neighbours_are_not() -> None:
     joined = rejoin([bar, stem, neighbour, below], 43.0)
     boxes = sorted((blob.left, blob.top, blob.right, blob.bottom) for blob in joined)
     assert boxes == [(20, 10, 45, 53), (20, 62, 26, 105), (50, 10, 56, 53)]
-
-
-def test_touching_digits_are_cut_where_the_judge_likes_the_parts() -> None:
-    ink = np.zeros((80, 120), np.float32)
-    ink[20:60, 20:26] = ink[20:60, 70:76] = 1
-    ink[38:42, 20:76] = 1
-    blob = Blob(20, 20, ink[20:60, 20:76] > 0, 1.0)
-    narrow = [0]
-
-    def judge(images: np.ndarray) -> np.ndarray:
-        narrow[0] += len(images)
-        return np.array([0.95 if image.any(0).sum() < 20 else 0.1 for image in images])
-
-    blobs, images = split_touching([blob], [normalise(ink[20:60, 20:76])], ink, 40.0, judge)
-    assert len(blobs) == len(images) == 2
-    assert narrow[0] > 2
-    kept, _ = split_touching(
-        [blob], [normalise(ink[20:60, 20:76])], ink, 40.0, lambda images: np.full(len(images), 0.5)
-    )
-    assert kept == [blob]
-
-
-def test_a_wide_nought_is_not_cut_through_its_counter() -> None:
-    y, x = np.mgrid[0:60, 0:100]
-    far = np.hypot((y - 30) / 28, (x - 50) / 48)
-    ring = (far < 1) & (far > 0.75)
-    ink = ring.astype(np.float32)
-    blob = Blob(0, 0, ring, 1.0)
-    kept, _ = split_touching(
-        [blob], [normalise(ink)], ink, 60.0, lambda images: np.where(images.any(1).sum(1) < 19, 0.95, 0.1)
-    )
-    assert kept == [blob]
-
-
-# Order
 
 
 @given(
@@ -440,7 +408,7 @@ def test_moving_the_ink_does_not_change_the_glyph(index: int, right: int, down: 
     for x, y in ((75, 75), (right, down)):
         page = np.full((240, 240), 255, np.uint8)
         page[y : y + 84, x : x + 84] = digit
-        pages.append(find_glyphs(Picture(page, (240, 240), 1.0))[0])
+        pages.append(find_glyphs(Picture(page, (240, 240), 1.0), spotter=SPOTTER)[0])
     assert [len(glyphs) for glyphs in pages] == [1, 1]
     here, there = (glyphs[0] for glyphs in pages)
     np.testing.assert_array_equal(there.image, here.image)

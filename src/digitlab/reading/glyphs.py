@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from digitlab.reading.components import FAINT, Blob, blobs_of, drop_what_is_no_writing, is_grain, union
+from digitlab.reading.components import FAINT, Blob, blobs_of, drop_what_is_no_writing, union
 from digitlab.reading.cutting import cut_out
 from digitlab.reading.ink import PageInk, page_ink
 from digitlab.reading.margins import Margins, with_even_margins
@@ -24,6 +24,8 @@ LOOKS = 3
 LEAST_SCORE = 0.4
 # A separator stands beside a digit, this many digit heights off at most; elsewhere it is a speck, a scratch, a crease.
 BESIDE = 1.2
+# How likely a lone upright stroke is meant as a 1.
+LONE = 0.9
 # A digit this much lower than the page's is a remain of something.
 LOWEST = 0.4
 
@@ -100,6 +102,8 @@ def find_glyphs(picture: Picture, *, spotter: Any = None, single: bool = False) 
         seen = _spotted(page, tall, spotter)
         spots = _believed(seen)
         blobs = cut_out(mask, page.ink, spots.boxes) if len(spots) else []
+        if not len(seen) and (stroke := _lone_stroke(pieces, mask.shape)):
+            blobs, spots = [stroke], _as_one(stroke)
     # 6 each in MNIST's geometry, in reading order
     images = [normalise(ink_inside(page.ink, blob)) for blob in blobs]
     boxes = np.array([_box(blob, picture, margins) for blob in blobs]).reshape(-1, 4)
@@ -139,8 +143,6 @@ def _pieces(page: PageInk, single: bool) -> tuple[np.ndarray, np.ndarray, list[B
     if not single:
         mask, rulings = remove_rulings(mask, page.ink > 0.45 * page.contrast, page.ink)
     pieces = blobs_of(page.ink, mask, page.contrast)
-    if is_grain(pieces):
-        return mask, rulings, [], 0.0
     if page.inner is not None:
         # What lies in the sheet's rim for the most part is its edge.
         pieces = [piece for piece in pieces if page.inner[piece.window][piece.mask].mean() > 0.4]
@@ -184,6 +186,22 @@ def _believed(spots: Spots) -> Spots:
         level = (np.minimum(others[:, 3] + 0.3 * tall, bottom) - np.maximum(others[:, 1], top)) > 0
         keep[i] = bool((level & (across < BESIDE * tall)).any())
     return spots.take(np.flatnonzero(keep))
+
+
+def _lone_stroke(pieces: list[Blob], shape: tuple[int, ...]) -> Blob | None:
+    """One upright stroke on an otherwise empty page is a 1; beside anything else it may be a line's remain."""
+    if len(pieces) != 1:
+        return None
+    piece = pieces[0]
+    inside = min(piece.top, piece.left, shape[0] - piece.bottom, shape[1] - piece.right) > 0.05 * piece.height
+    return piece if inside and piece.height > 2.5 * piece.width and piece.area > 0.25 * piece.mask.size else None
+
+
+def _as_one(stroke: Blob) -> Spots:
+    probabilities = np.zeros((1, len(CHARACTERS)), np.float32)
+    probabilities[0, [1, -1]] = LONE, 1 - LONE
+    box = np.array([[stroke.left, stroke.top, stroke.right, stroke.bottom]], np.float32)
+    return Spots(box, np.ones(1, np.float32), probabilities)
 
 
 def _on_lines(boxes: np.ndarray, spots: Spots) -> np.ndarray:
