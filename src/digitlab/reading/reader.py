@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +35,7 @@ class Reader:
     """Reads pictures with a trained network; owns the opened model.
 
     Args:
-        model: None for the network that comes with the package, an .onnx file, or a finished run's folder.
+        model: None for the network that comes with the package, an .onnx file, a finished run or its folder.
         threads: processor threads for the network; None for one a core.
         reject: False to name a digit for everything that is found.
 
@@ -48,7 +50,9 @@ class Reader:
         '1'
     """
 
-    def __init__(self, model: str | Path | None = None, *, threads: int | None = None, reject: bool = True) -> None:
+    def __init__(
+        self, model: str | os.PathLike[str] | None = None, *, threads: int | None = None, reject: bool = True
+    ) -> None:
         self.model = open_model(_file_of(model), threads=threads)
         classes = self.model.session.get_outputs()[0].shape[-1]
         if classes != 10:
@@ -97,11 +101,14 @@ class Reader:
         """
         return self.gate.probabilities(_checked(images))[:, 0]
 
-    def read(self, source: str | Path | BinaryIO | np.ndarray | Image.Image, *, single: bool = False) -> Reading:
+    def read(
+        self, source: str | Path | bytes | BinaryIO | np.ndarray | Image.Image, *, single: bool = False
+    ) -> Reading:
         """Read every digit of a picture.
 
         Args:
-            source: a file by its name or opened (binary), a Pillow image, or an array (h, w[, 3 or 4]) of uint8.
+            source: a file by its name, opened (binary) or as bytes, a Pillow image, or an array (h, w[, 3 or 4]) of
+                uint8.
             single: the whole picture is one digit, however many pieces it is in.
 
         Returns:
@@ -117,7 +124,7 @@ class Reader:
         start = time.perf_counter()
         digits: list[ReadDigit] = []
         stages: list[Stages] = []
-        for number, picture in enumerate(open_pages(source)):
+        for number, picture in enumerate(open_pages(io.BytesIO(source) if isinstance(source, bytes) else source)):
             glyphs, seen = find_glyphs(picture, single=single, judge=self._judge)
             first_line = digits[-1].line + 1 if digits else 0
             digits += self._named(glyphs, first_line, number)
@@ -188,7 +195,7 @@ class Reader:
         return ""
 
 
-def _file_of(model: str | Path | None) -> Path:
+def _file_of(model: str | os.PathLike[str] | None) -> Path:
     if model is None:
         return BUNDLED / "digits.onnx"
     path = Path(model)
