@@ -27,7 +27,8 @@ import numpy as np
 import onnx
 import onnx.numpy_helper
 
-from digitlab.reading.model import OnnxModel, open_model, tempered
+from digitlab.probabilities import tempered
+from digitlab.reading.model import OnnxModel, open_model
 from digitlab.reading.normalise import normalise
 from digitlab.reading.reader import BUNDLED
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from digitlab.data import Dataset
-from digitlab.errors import RecipeError, RunError
+from digitlab.errors import RecipeError, RunError, TrainingError
 from digitlab.learning import Recipe, compiled_engine, engine, optimizer, recipe
 from digitlab.learning.batches import LabelledImages, epoch_permutation
 from digitlab.learning.engine import train
@@ -274,7 +274,7 @@ def test_keras_divides_sigmoid_outputs_by_their_sum_under_this_loss() -> None:
 
 def test_diverging_training_says_so(small: Dataset) -> None:
     settings = recipe("mlp", optimizer="sgd", peak_rate=1e30, epochs=1, schedule="constant", activation="elu")
-    with pytest.raises(FloatingPointError, match="lower --peak-rate"):
+    with pytest.raises(TrainingError, match="lower --peak-rate"):
         train(build(settings), settings, pictures(small)[0])
 
 

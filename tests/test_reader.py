@@ -18,9 +18,9 @@ from PIL import Image
 from scipy.sparse.csgraph import connected_components
 
 from digitlab.errors import ReadingError
+from digitlab.probabilities import tempered
 from digitlab.reading.bulk import ReadOptions, files_of, read_files
 from digitlab.reading.frames import BLUE, draw_frames
-from digitlab.reading.model import tempered
 from digitlab.reading.overlay import annotated, stages_picture
 from digitlab.reading.reader import BUNDLED, Reader
 from digitlab.reading.results import ReadDigit

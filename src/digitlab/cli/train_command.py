@@ -71,7 +71,7 @@ def _train(
             changes["hidden"] = _units(changes["hidden"])
         settings = make_recipe(recipe if recipe_file is None else _recipe_in(recipe_file), **changes)
     except RecipeError as error:
-        fail(re.sub(r"^(\w+): ", lambda m: f"--{m[1].replace('_', '-')}: ", str(error)), 2)
+        fail(f"--{error.field.replace('_', '-')}: {error.text}" if error.field else str(error), 2)
 
     options: dict[str, Any] = {
         "data": data,
@@ -125,7 +125,7 @@ def _same_cores(reference: str, folder: Path | None) -> None:
 def _units(text: str) -> tuple[int, ...]:
     parts = [part for part in re.split(r"[,\s]+", text.strip()) if part]
     if not all(part.isdecimal() for part in parts):
-        raise RecipeError(f"hidden: got {text!r}, expected whole numbers, as in 256,128")
+        raise RecipeError.of("hidden", text, "whole numbers, as in 256,128")
     return tuple(int(part) for part in parts)
 
 

@@ -59,7 +59,7 @@ def dense(recipe: Recipe, classes: int, features: int = PIXELS) -> Any:
 def _pixels(recipe: Recipe) -> list[Any]:
     """The first layers of a convolutional network: 0..255 pictures (n, 28, 28) to (n, 28, 28, 1) in [0, 1]."""
     if recipe.flat_input:
-        raise RecipeError(f"flat_input: got True, but the network {recipe.network!r} needs pictures. Set it to False")
+        raise RecipeError(f"got True, but the network {recipe.network!r} needs images. Set it to False", "flat_input")
     layers = import_keras().layers
     return [layers.Input((28, 28), name="pixels"), layers.Rescaling(1 / 255), layers.Reshape((28, 28, 1))]
 
@@ -265,7 +265,8 @@ def average(models: Sequence[Any]) -> Any:
         if isinstance(output, list):
             (output,) = output
         if getattr(model.layers[-1], "activation", None) is not keras.activations.softmax:
-            output = output / keras.ops.sum(output, -1, keepdims=True)  # sigmoid outputs, to probabilities
+            # Sigmoid outputs, to probabilities: 1/k each where all are 0.
+            output = (output + 1e-30) / keras.ops.sum(output + 1e-30, -1, keepdims=True)
         outputs.append(output)
     return keras.Model(pictures, keras.layers.Average()(outputs))
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from digitlab.errors import ReadingError
+from digitlab.probabilities import tempered
 from digitlab.reading.glyphs import Glyph, Stages, find_glyphs
-from digitlab.reading.model import open_model, tempered
+from digitlab.reading.model import open_model
 from digitlab.reading.normalise import views_of
 from digitlab.reading.picture import open_pages
 from digitlab.reading.results import ReadDigit, Reading
@@ -81,7 +82,7 @@ class Reader:
             >>> Reader().predict(np.zeros((3, 28, 28), np.uint8)).shape
             (3, 10)
         """
-        return tempered(self.model.probabilities(_checked(images)), self.temperature)
+        return np.asarray(tempered(self.model.probabilities(_checked(images)), self.temperature), np.float32)
 
     def likeness(self, images: np.ndarray) -> np.ndarray:
         """Say how much pictures look like any digit at all, whichever.

@@ -341,7 +341,7 @@ def own_recipe(recipe: Recipe, model: str | Callable[[], Any] | None) -> Recipe:
     if model is None:
         return recipe
     if isinstance(model, str) and ".py:" not in model:
-        raise RecipeError(f"model: got {model!r}, expected a file and a function in it, as in my_file.py:build")
+        raise RecipeError.of("model", model, "a file and a function in it, as in my_file.py:build")
     if not isinstance(model, str) and not hasattr(model, "__qualname__"):
         raise RecipeError(
             f"model: got a {type(model).__name__}, expected my_file.py:build or the function that builds the model, "
