@@ -32,7 +32,7 @@ from PIL import Image
 from digitlab.reading.bulk import ReadOptions, read_files
 from digitlab.reading.reader import Reader
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "making"))
 from pages import (  # type: ignore[import-not-found]
     TEST_LETTERS,
     mnist,
