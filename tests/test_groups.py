@@ -1,4 +1,4 @@
-"""Groups of seeds: each a run of its own, gone on with after a stop, compared with an interval."""
+"""Groups of seeds: each a run of its own, resumed after a stop, compared with an interval."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class StopAtSecond(training.Watcher):
 
 @pytest.fixture(scope="module")
 def folder(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Group `a` (2 seeds, stopped once and gone on with), group `b` (2 seeds), both small."""
+    """Group `a` (2 seeds, stopped once and resumed), group `b` (2 seeds), both small."""
     path = tmp_path_factory.mktemp("groups")
     data = path / "small.npz"
     np.savez(
@@ -140,7 +140,7 @@ def test_processes_end_with_the_one_that_began_them(folder: Path, signum: int, t
         said = process.stderr.read()
         assert process.wait(60) == (130 if signum == signal.SIGINT else -signum)
     if signum == signal.SIGINT:
-        assert re.search(r"digitlab: stopped. Go on by the same command with --name g", said)
+        assert re.search(r"digitlab: stopped. Resume it by the same command with --name g", said)
     deadline = time.monotonic() + 60
     while any(runs.is_locked(run.path) for run in runs.list_runs(tmp_path)):
         assert time.monotonic() < deadline, "a process outlived the one that began it"

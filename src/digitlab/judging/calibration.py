@@ -25,7 +25,7 @@ class Reliability:
         edges: (bins + 1,) float64, 0 to 1; a bin holds lower < confidence <= upper.
         counts: (bins,) int64, pictures in each bin.
         confidence: (bins,) float64, mean top-1 probability; nan where the bin is empty.
-        accuracy: (bins,) float64, fraction read right; nan where the bin is empty.
+        accuracy: (bins,) float64, fraction read correctly; nan where the bin is empty.
     """
 
     edges: NDArray[np.float64]

@@ -80,7 +80,7 @@ def train(
         training: Pictures to learn from.
         validation: Pictures to measure each epoch on; never learned from.
         engine: "compiled" (JAX only), "fit" (any backend), or "auto": compiled where Keras runs on JAX.
-        resume: Go on from here; must come from the same model and recipe.
+        resume: Where to resume; must come from the same model and recipe.
         on_epoch: Called with the state after each epoch: the moment to keep it.
         on_progress: Called several times a second within an epoch.
 

@@ -1,4 +1,4 @@
-"""Networks: one short function an architecture, each an ordinary Keras model that takes raw 0..255 pictures.
+"""Networks: one short function per architecture, each an ordinary Keras model that takes raw 0..255 pictures.
 
 Another architecture is one function here, a row in `NETWORKS`, and a row in `RECIPES`; nothing else changes.
 """
@@ -21,7 +21,7 @@ PIXELS = 28 * 28
 
 
 def dense(recipe: Recipe, classes: int, features: int = PIXELS) -> Any:
-    """Hidden layers of `recipe.hidden` units, each activation (dropout), then one output a class.
+    """Hidden layers of `recipe.hidden` units, each activation (dropout), then one output per class.
 
     With the default recipe: 784-128 ReLU-10 softmax, 101,770 parameters.
 
@@ -77,7 +77,7 @@ def _convolution(recipe: Recipe, filters: int, size: int = 3, **options: Any) ->
 
 
 def _decide(recipe: Recipe, classes: int) -> list[Any]:
-    """The last layers: dropout, one output a class."""
+    """The last layers: dropout, one output per class."""
     layers = import_keras().layers
     stack = [layers.Dropout(recipe.dropout)] if recipe.dropout else []
     return [*stack, layers.Dense(classes, activation=recipe.output)]
@@ -297,7 +297,7 @@ def _from_file(reference: str) -> Any:
 
 
 def _check_fits(model: Any, reference: str, classes: int) -> None:
-    """Raise a RecipeError unless the model turns 28 x 28 pictures into one probability a class."""
+    """Raise a RecipeError unless the model turns 28 x 28 pictures into one probability per class."""
     import math
 
     keras = import_keras()
@@ -311,7 +311,7 @@ def _check_fits(model: Any, reference: str, classes: int) -> None:
             f"{reference}: takes input {shape}, expected (None, 28, 28), (None, 28, 28, 1) or (None, 784)"
         )
     if model.output_shape != (None, classes):
-        raise RecipeError(f"{reference}: gives output {model.output_shape}, expected (None, {classes}), one a class")
+        raise RecipeError(f"{reference}: gives output {model.output_shape}, expected (None, {classes}), one per class")
     probe = np.random.default_rng(0).integers(0, 256, (4, *shape[1:])).astype("float32")
     outputs = np.asarray(keras.ops.convert_to_numpy(model(probe, training=False)))
     if not np.isfinite(outputs).all() or outputs.min() < 0 or outputs.max() > 1 + 1e-5:

@@ -74,7 +74,7 @@ def open_model(path: Path, *, threads: int | None = None) -> OnnxModel:
 
     Args:
         path: the file.
-        threads: how many ONNX Runtime may use; None for one a core.
+        threads: how many ONNX Runtime may use; None for one per core.
 
     Returns:
         The model.

@@ -37,7 +37,7 @@ class Reader:
 
     Args:
         model: None for the network that comes with the package, an .onnx file, a finished run or its folder.
-        threads: processor threads for the network; None for one a core.
+        threads: processor threads for the network; None for one per core.
         reject: False to name a digit for everything that is found.
 
     Raises:
