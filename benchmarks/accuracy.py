@@ -4,8 +4,9 @@
     uv run python benchmarks/accuracy.py fast99 --seeds 10 --write
 
 Each run trains on 55,000 images with 5,000 kept for validation and reads the test images once, at its end. Every seed
-is kept in `benchmarks/kept` when it is done, so that a stopped benchmark is resumed where it was; a seed is trained anew
-when its recipe or the code of the engine has changed. Beside the mean stands the ensemble: their probabilities averaged, none left out.
+is kept in `benchmarks/kept` when it is done, so that a stopped benchmark is resumed where it was; a seed is trained
+anew when its recipe or the engine's code has changed. Beside the mean stands the ensemble: the seeds' probabilities
+averaged, none left out.
 
 Training time is told as it is without other work on the machine: the quickest epoch times the number of epochs, since
 other work can only add time; compiling apart, as JAX itself reports it.
