@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -106,13 +107,21 @@ def test_splits_are_frozen(mnist: Dataset) -> None:
 
 
 def test_loading_stays_cheap() -> None:
-    """0.14 s were measured; ten times that would be felt at every start."""
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        load()
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 1.4
+    """Measured against what cannot be avoided, unpacking and hashing, in processor time: a busy machine slows both."""
+
+    def seconds(work: Callable[[], object]) -> float:
+        spent = []
+        for _ in range(3):
+            start = time.process_time()
+            work()
+            spent.append(time.process_time() - start)
+        return min(spent)
+
+    def unavoidable() -> None:
+        for name in MNIST_SHA256:
+            hashlib.sha256(gzip.decompress((BUNDLED / f"{name}.gz").read_bytes())).hexdigest()
+
+    assert seconds(load) < 4 * seconds(unavoidable)  # 1.1 times as much was measured
 
 
 def test_public_names() -> None:
