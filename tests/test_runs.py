@@ -16,7 +16,9 @@ from digitlab.files import write_atomically
 from digitlab.learning import Recipe
 from digitlab.learning.state import HISTORY, TrainState, load, to_bytes
 
-INFO = {"recipe": Recipe().to_dict(), "seed": 0}
+KEPT = json.loads((Path(__file__).parent / "data" / "run-format-1" / "run.json").read_text("utf-8"))
+INFO = {key: value for key, value in KEPT.items() if key not in ("format", "name", "state", "created")}
+INFO |= {"recipe": Recipe().to_dict(), "seed": 0}
 
 
 def state(epoch: int = 2) -> TrainState:
@@ -101,7 +103,7 @@ def test_a_taken_name_says_how_to_go_on(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("{", "damaged"),
-        ("[]", "not the description of a run"),
+        ("[]", "expected an object"),
         ('{"recipe": {}, "state": "finished", "format": 99}', "run format 99, expected 1"),
         ("\x00\xff", "damaged"),
     ],

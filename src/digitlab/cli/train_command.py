@@ -57,8 +57,8 @@ def _train(
     """Train a network, judge it on the test images, and keep everything in a run folder."""
     Options.verbose = Options.verbose or verbose
     changes = {key: value for key, value in fields.items() if value is not None}
-    if resume is not None and (changes or data or model or name or validation is not None or recipe != "mlp"):
-        fail("--resume goes on with a run exactly as it began, so it takes no recipe, data, model or name", 2)
+    if resume is not None and (changes or data or name or validation is not None or recipe != "mlp"):
+        fail("--resume goes on with a run exactly as it began, so it takes no recipe, data or name", 2)
     try:
         if "hidden" in changes:
             changes["hidden"] = _units(changes["hidden"])
@@ -88,7 +88,7 @@ def _train(
     try:
         if resume is not None:
             _same_cores(resume, runs)
-            run = training.resume(resume, folder=runs, watcher=watcher, stopwatch=stopwatch)
+            run = training.resume(resume, model=model, folder=runs, watcher=watcher, stopwatch=stopwatch)
         else:
             run = training.train(settings, watcher=watcher, stopwatch=stopwatch, **options)
     except KeyboardInterrupt:

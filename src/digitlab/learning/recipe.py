@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from digitlab.errors import RecipeError
+from digitlab.files import printable
 
 OPTIMIZERS = ("adam", "adamw", "nadam", "rmsprop", "sgd")
 SCHEDULES = ("one-cycle", "constant")
@@ -28,6 +29,8 @@ def _setting(default: Any, help_text: str, *, choices: tuple[str, ...] = (), bou
 
 
 # What each `bounds` text above means; kept as text so that help, docs and error message say the same thing.
+# Of hidden layers: 200 million take 2.4 GB with their moments. One too many is refused before it takes the memory.
+MAX_WEIGHTS = 200_000_000
 _BOUNDS = {
     "of at least 1": lambda x: x >= 1,
     "of at least 0": lambda x: x >= 0,
@@ -146,6 +149,8 @@ def _check(spec: dataclasses.Field[Any], value: Any) -> None:
             isinstance(u, int) and not isinstance(u, bool) and u >= 1 for u in value
         )
         expected = "whole numbers of at least 1, as in (256, 128)"
+        if good and sum(u * v for u, v in zip((784, *value), (*value, 10), strict=True)) > MAX_WEIGHTS:
+            good, expected = False, f"layers of at most {MAX_WEIGHTS:,} weights together"
     elif spec.type == "bool":
         good, expected = isinstance(value, bool), "True or False"
     elif spec.type == "str":
@@ -158,7 +163,7 @@ def _check(spec: dataclasses.Field[Any], value: Any) -> None:
         good = good and math.isfinite(value) and (not bounds or bool(_BOUNDS[bounds](value)))
         expected = f"a {'whole number' if whole else 'number'}" + (f" {bounds}" if bounds else "")
     if not good:
-        raise RecipeError(f"{spec.name}: got {value!r}, expected {expected}")
+        raise RecipeError(f"{spec.name}: got {printable(repr(value))[:100]}, expected {expected}")
 
 
 def _suggest(word: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:

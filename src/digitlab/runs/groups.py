@@ -143,7 +143,7 @@ def train_group(
     else:
         for one, run in to_do:
             if run.path.exists():
-                training.resume(run.path, watcher=watcher())
+                training.resume(run.path, model=options.get("model"), watcher=watcher())
             else:
                 training.train(one, name=run.name, folder=folder, group=called, watcher=watcher(), **options)
     return Group(called, tuple(run for _, run in members))

@@ -38,6 +38,7 @@ from digitlab.runs.gather import (
     report_content,
     write_report,
 )
+from digitlab.runs.trust import check_trusted, trust
 
 if TYPE_CHECKING:
     from digitlab.learning.engine import Progress
@@ -133,6 +134,8 @@ def train(
     settings = own_recipe(make_recipe(recipe, **changes), model)
     check_engine(engine)
     own = _own_model(settings.network)
+    if own is not None:
+        trust(settings.network)
     check_free(runs_folder(folder), name)
     _stage(watcher, stopwatch, "data")
     dataset = data if isinstance(data, Dataset) else load(data, validation=validation)
@@ -163,7 +166,7 @@ def resume(
     reference: str | Path,
     *,
     data: Dataset | None = None,
-    model: Callable[[], Any] | None = None,
+    model: str | Callable[[], Any] | None = None,
     folder: str | Path | None = None,
     watcher: Watcher | None = None,
     stopwatch: Stopwatch | None = None,
@@ -173,7 +176,8 @@ def resume(
     Args:
         reference: The run's path or name, or ``latest``.
         data: The Dataset, if the run was given one as an object rather than a path.
-        model: The function, if the run was given one rather than ``FILE.py:FUNCTION``.
+        model: The function, if the run was given one; or ``FILE.py:FUNCTION`` once more, for a run from elsewhere: its
+            Python is run only when it is named.
         folder: Where runs live.
         watcher: Told how far it is.
         stopwatch: One that is running already.
@@ -191,15 +195,19 @@ def resume(
     with locked(run):
         info = run.info
         if info["state"] == "finished":
+            (run.path / "checkpoint.npz").unlink(missing_ok=True)  # a kill at the very end leaves it
             raise RunError(f"{run.path}: finished already. Look at it with: digitlab runs {run.path}")
         _stage(watcher, stopwatch, "data")
         dataset = dataset_of(run, data)
-        if info["own_model"] != _own_model(info["recipe"]["network"]):
-            raise RunError(f"{run.path}: {info['recipe']['network']} changed since it began. Restore it, or train anew")
+        network = run.recipe.network
+        if ".py:" in network and not callable(model):
+            check_trusted(run.path, network, model)
+        if info["own_model"] != _own_model(network):
+            raise RunError(f"{run.path}: {network} changed since it began. Restore it, or train anew")
         run.remove_temporary_files()
         state = run.checkpoint()
         with Drawer() as drawer:
-            built = _build(run.recipe, dataset, model, watcher, stopwatch)
+            built = _build(run.recipe, dataset, model if callable(model) else None, watcher, stopwatch)
             run.update(state="training", versions=versions(), machine=machine())
             return _carry_out(run, built, dataset, state, drawer, watcher, stopwatch)
 
