@@ -21,7 +21,7 @@ def printable(text: object) -> str:
         >>> printable("a\x1b[31m.png")
         'a?[31m.png'
     """
-    return UNPRINTABLE.sub("?", str(text))
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
 
 
 def read_bytes(file: Path, most: int) -> bytes:

@@ -16,7 +16,9 @@ EXAMPLES = (
 
 
 def serve(
-    model: Annotated[str | None, typer.Option(help="A run, or an .onnx file. (default: the network inside)")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A run, a group, or an .onnx file. (default: the network inside)")
+    ] = None,
     port: Annotated[int, typer.Option(help="0 for any free one.", min=0, max=65535)] = 8000,
     host: Annotated[str, typer.Option(help="0.0.0.0 to be seen by other machines.")] = "127.0.0.1",
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,

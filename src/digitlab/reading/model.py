@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from digitlab.errors import ReadingError
 from digitlab.files import printable, read_bytes
+from digitlab.machine import usable_cores
 from digitlab.reading.onnx_file import MAX_BYTES, check_file
 
 # Pictures a call: 256 keep the activations within the processor's cache and lose nothing to overhead.
@@ -109,7 +109,7 @@ def open_model(path: Path, *, threads: int | None = None) -> OnnxModel:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or os.cpu_count() or 1
+    options.intra_op_num_threads = threads or len(usable_cores())
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     # Spinning threads would take the cores from whatever else reads or decodes.

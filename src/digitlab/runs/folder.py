@@ -35,8 +35,11 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 
+# How a run is named: its path, its name in the folder of runs, "latest", or the Run itself.
+Reference = str | os.PathLike[str]
+
 # What `state` in run.json can say. A run that says "training" while nobody holds its lock was killed.
-STATES = ("training", "interrupted", "failed", "finished")
+STATES = ("training", "interrupted", "failed", "trained", "finished")
 
 
 def runs_folder(folder: str | Path | None = None) -> Path:
@@ -57,6 +60,10 @@ class Run:
     """
 
     path: Path
+
+    def __fspath__(self) -> str:
+        """The folder, so that a Run can be given wherever a path is expected."""
+        return str(self.path)
 
     @property
     def name(self) -> str:
@@ -83,6 +90,16 @@ class Run:
         """The recipe it was trained by."""
         return Recipe.from_dict(self.info["recipe"])
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What label 0, 1, … mean."""
+        return tuple(self.info["data"]["classes"])
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What an exported file says of itself: labels, recipe, seed, accuracy, temperature for the Reader."""
+        return metadata(self.info, self.evaluation)
+
     @functools.cached_property
     def history(self) -> dict[str, list[float]]:
         """A list a column of `history.csv`: epoch, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds."""
@@ -99,7 +116,7 @@ class Run:
 
         file = self._require_file("metrics.json")
         try:
-            return Evaluation.from_dict(schema.read_json(file, schema.METRICS)["test"])
+            return Evaluation.from_dict(schema.read_json(file, schema.metrics)["test"])
         except (OSError, ValueError, DataError) as error:
             raise RunError(f"{file}: damaged ({_why(error)}). Restore it, or train the run anew") from None
 
@@ -138,6 +155,8 @@ class Run:
             if self.state == "finished":
                 evaluation, arrays = self.evaluation, self.predictions
                 known, kept = (evaluation.samples, len(evaluation.support)), arrays["test_probabilities"].shape
+                if len(self.info["data"]["classes"]) != len(evaluation.support):
+                    return f"run.json: {len(self.info['data']['classes'])} classes, metrics.json has {known[1]}"
                 if known != kept:
                     return f"metrics.json: {known} images and classes, predictions.npz has {kept}"
             _ = self.robustness
@@ -200,6 +219,20 @@ class Run:
         return load(file) if file.exists() else None
 
 
+def metadata(info: Mapping[str, Any], evaluation: Evaluation) -> dict[str, str]:
+    """What an exported file says of itself, from `run.json` and what is known of the network."""
+    return {
+        "labels": " ".join(info["data"]["classes"]),
+        "input": "uint8 (n, 28, 28), 0..255, ink bright on 0",
+        "recipe": json.dumps(info["recipe"]),
+        "seed": str(info["seed"]),
+        "data_sha256": info["data"]["sha256"],
+        "test_accuracy": f"{evaluation.accuracy:.6g}",
+        "temperature": f"{evaluation.temperature or 1.0:.6g}",
+        "digitlab": info["versions"]["digitlab"],
+    }
+
+
 def history_csv(history: Mapping[str, list[float]]) -> str:
     """The history as CSV, whole precision, an empty cell where there is no value."""
     out = io.StringIO()
@@ -244,10 +277,13 @@ def check_free(folder: Path, name: str | None) -> None:
         raise RunError(f"{path}: already there. Choose another --name, or go on with: digitlab train --resume {path}")
 
 
+_OF_A_BEGINNING = re.compile(r"\.lock|\.run\.json\.\d+\.tmp")
+
+
 def _begun(path: Path) -> bool:
     """Whether a folder was made for a run and nothing more: its process ended before `run.json` was written."""
     try:
-        return all(re.fullmatch(r"\.lock|\.run\.json\.\d+\.tmp", file.name) for file in path.iterdir())
+        return all(_OF_A_BEGINNING.fullmatch(file.name) for file in path.iterdir())
     except OSError:
         return False
 
@@ -261,6 +297,11 @@ def create_run(folder: Path, name: str | None, info: Mapping[str, Any]) -> Run:
     check_free(folder, name)
     now = datetime.datetime.now(datetime.UTC).astimezone()
     base = name or f"{info['recipe']['name']}-{now:%Y%m%d-%H%M%S}"
+    first = {"format": FORMAT, "name": base, "state": "training", "created": now.isoformat("T", "seconds"), **info}
+    try:
+        schema.RUN(first, "")
+    except ValueError as error:  # a layer, file or class whose name no terminal should see
+        raise RunError(f"{folder / base}: cannot be described ({error}). Give it another name") from None
     for attempt in range(1, 1000):
         path = folder / (base if attempt == 1 else f"{base}-{attempt}")
         try:
@@ -271,13 +312,13 @@ def create_run(folder: Path, name: str | None, info: Mapping[str, Any]) -> Run:
             continue
         except OSError as error:
             raise RunError(f"{path}: could not be made ({error.strerror}). Choose another --runs folder") from error
-        run, first = Run(path), {"format": FORMAT, "name": path.name, "state": "training"}
+        run = Run(path)
         with locked(run):
             if (path / "run.json").exists():  # another process was quicker
                 check_free(folder, name)
                 continue
             run.remove_temporary_files()
-            write_json(path / "run.json", {**first, "created": now.isoformat("T", "seconds"), **info})
+            write_json(path / "run.json", {**first, "name": path.name})
         return run
     raise RunError(f"{folder}: no free name for {base}")
 
@@ -294,6 +335,10 @@ def _read_info(path: Path) -> dict[str, Any]:
     try:
         info: dict[str, Any] = schema.read_json(file, check)
     except (FileNotFoundError, NotADirectoryError):
+        if path.is_dir() and _begun(path):
+            raise RunError(
+                f"{path}: its process ended before anything was kept. Begin again: digitlab train --name {path.name}"
+            ) from None
         raise RunError(f"{path}: not a run, it has no run.json. `digitlab runs` lists the runs") from None
     except (OSError, ValueError) as error:
         raise RunError(f"{file}: damaged ({_why(error)}). Restore it, or train the run anew") from None
@@ -306,18 +351,21 @@ def _why(error: Exception) -> str:
     return printable(" ".join(reason.split()))[:200]
 
 
-def open_run(reference: str | Path, folder: str | Path | None = None) -> Run:
-    """The run at a path, or of that name in the runs folder; ``latest`` is the newest one.
+def open_run(reference: Reference, folder: str | Path | None = None) -> Run:
+    """The run at a path, or of that name in the runs folder; ``latest`` is the newest one; a Run is itself.
 
     Raises:
         RunError: no such run, or its `run.json` is damaged or of another format.
     """
-    if str(reference) == "latest":
+    if not isinstance(reference, str | os.PathLike):
+        raise RunError(f"run: got a {type(reference).__name__}, expected a run's name or path, or a Run")
+    reference = os.fspath(reference)
+    if reference == "latest":
         found = list_runs(folder)
         if not found:
             raise RunError(f"{runs_folder(folder)}: no runs yet; make one with: digitlab train")
         return found[-1]
-    for path in (Path(reference), runs_folder(folder) / str(reference)):
+    for path in (Path(reference), runs_folder(folder) / reference):
         if path.is_dir():
             run = Run(path)
             _ = run.info  # says at once what is wrong with it

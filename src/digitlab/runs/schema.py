@@ -146,7 +146,7 @@ RECIPE = keys({"name": _name, "epochs": whole(1, 100_000)}, {"description": any_
 RUN = keys(
     {
         "format": whole(1),
-        "state": one_of("training", "interrupted", "failed", "finished"),
+        "state": one_of("training", "interrupted", "failed", "trained", "finished"),
         "created": text(100),
         "recipe": RECIPE,
         "seed": whole(0, 2**64),
@@ -219,6 +219,30 @@ METRICS = keys(
         ),
     }
 )
+
+
+def metrics(values: Any, where: str) -> None:
+    """As `METRICS`, and what must be as many as there are classes or images is."""
+    METRICS(values, where)
+    test = values["test"]
+    classes, samples = len(test["support"]), test["samples"]
+    for name in ("confusion", "precision", "recall", "f1"):
+        if len(test[name]) != classes:
+            raise ValueError(f"test.{name}: {len(test[name])} entries, expected {classes}, one a class")
+    if any(len(row) != classes for row in test["confusion"]) or sum(test["support"]) != samples:
+        raise ValueError(f"test.confusion, test.support: expected {classes} x {classes} counts of {samples:,} images")
+    for name in ("mistakes", "doubtful", "doubtful_mistakes"):
+        if any(index >= samples for index in test[name]):
+            raise ValueError(f"test.{name}: an index beyond {samples:,}")
+    if any(row["true"] >= classes or row["predicted"] >= classes for row in test["confusions"]):
+        raise ValueError(f"test.confusions: a class beyond {classes}")
+    for name in ("reliability", "calibrated_reliability"):
+        bins = test[name]
+        if bins and {len(bins["edges"]) - 1} != {len(bins[part]) for part in ("counts", "confidence", "accuracy")}:
+            raise ValueError(f"test.{name}: parts of different length")
+    if len(test["coverage"]["coverage"]) != len(test["coverage"]["error_rate"]):
+        raise ValueError("test.coverage: parts of different length")
+
 
 CORRUPTIONS = keys(
     {

@@ -20,7 +20,6 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from digitlab import __version__
 from digitlab.errors import DigitlabError, ProcessError, ReadingError, ServingError
 from digitlab.processes import SECONDS, Pool
 from digitlab.serving import guard, jobs
@@ -28,6 +27,7 @@ from digitlab.serving.access import Access, error
 from digitlab.serving.answers import ReadingOptions, plain_name
 from digitlab.serving.run_pages import RunsPage, report
 from digitlab.serving.waiting import Waiting, busy
+from digitlab.version import __version__
 
 MAX_FILES = 64
 # 28 x 28 pictures as JSON take some 2 kB each, and many times that while they are unpacked.
