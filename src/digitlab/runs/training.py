@@ -203,10 +203,10 @@ def resume(
         _stage(watcher, stopwatch, "data")
         dataset = dataset_of(run, data)
         network = run.recipe.network
-        if ".py:" in network and not callable(model):
-            check_trusted(run.path, network, model)
         if info["own_model"] != _own_model(network):
             raise RunError(f"{run.path}: {network} changed since it began. Restore it, or train anew")
+        if ".py:" in network and not callable(model):
+            check_trusted(run.path, network, model)
         run.remove_temporary_files()
         state = run.checkpoint()
         with Drawer() as drawer:
