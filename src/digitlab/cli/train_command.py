@@ -64,8 +64,8 @@ def _train(
     if recipe_file is not None and recipe != "mlp":
         fail(f"--recipe {recipe_file} and the recipe {recipe!r}: expected one of the two", 2)
     named = recipe != "mlp" or recipe_file is not None
-    if resume is not None and (changes or data or model or name or validation is not None or named):
-        fail("--resume trains a run exactly as it began, so it takes no recipe, data, model or name", 2)
+    if resume is not None and (changes or data or name or validation is not None or named):
+        fail("--resume trains a run exactly as it began, so it takes no recipe, data or name", 2)
     try:
         if "hidden" in changes:
             changes["hidden"] = _units(changes["hidden"])
@@ -95,7 +95,7 @@ def _train(
     try:
         if resume is not None:
             _same_cores(resume, runs)
-            run = training.resume(resume, folder=runs, watcher=watcher, stopwatch=stopwatch)
+            run = training.resume(resume, model=model, folder=runs, watcher=watcher, stopwatch=stopwatch)
         else:
             run = training.train(settings, watcher=watcher, stopwatch=stopwatch, **options)
     except KeyboardInterrupt:

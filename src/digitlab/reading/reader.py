@@ -55,10 +55,11 @@ class Reader:
         self, model: str | os.PathLike[str] | None = None, *, threads: int | None = None, reject: bool = True
     ) -> None:
         self.model = open_model(_file_of(model), threads=threads)
-        classes = self.model.session.get_outputs()[0].shape[-1]
-        if classes != 10:
-            raise ReadingError(f"{self.model.path}: tells {classes} classes apart, expected the ten digits.")
+        if self.model.classes != 10:
+            raise ReadingError(f"{self.model.path}: tells {self.model.classes} classes apart, expected the ten digits.")
         self.temperature = self.model.number("temperature", 1.0)
+        if not 1e-3 <= self.temperature <= 1e3:
+            raise ReadingError(f"{self.model.path}: temperature {self.temperature:g}, expected 0.001 to 1000.")
         self.least_confidence = self.model.number("least_confidence", LEAST_CONFIDENCE)
         self.gate = open_model(BUNDLED / "gate.onnx", threads=threads)
         self.gate_threshold = self.gate.number("threshold", 0.5)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from digitlab.data import Dataset
 from digitlab.data.dataset import Arrays, as_dataset
 from digitlab.errors import ExportError, RecipeError, RunError
-from digitlab.files import write_atomically
+from digitlab.files import printable, write_atomically
 from digitlab.learning.export import export_model
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.recipe import recipe as make_recipe
@@ -36,6 +36,7 @@ from digitlab.runs.gather import (
     report_content,
     write_report,
 )
+from digitlab.runs.trust import check_trusted, trust
 
 if TYPE_CHECKING:
     from digitlab.learning.engine import Progress
@@ -136,6 +137,8 @@ def train(
     settings = own_recipe(make_recipe(recipe, **changes), model)
     check_engine(engine)
     own = _own_model(settings.network)
+    if own is not None:
+        trust(settings.network)
     check_free(runs_folder(folder), name)
     _stage(watcher, stopwatch, "data")
     dataset = as_dataset(data, validation=validation)
@@ -166,7 +169,7 @@ def resume(
     reference: str | Path,
     *,
     data: Dataset | None = None,
-    model: Callable[[], Any] | None = None,
+    model: str | Callable[[], Any] | None = None,
     folder: str | Path | None = None,
     watcher: Watcher | None = None,
     stopwatch: Stopwatch | None = None,
@@ -176,7 +179,8 @@ def resume(
     Args:
         reference: The run's path or name, or ``latest``.
         data: The Dataset, if the run was given one as an object rather than a path.
-        model: The function, if the run was given one rather than ``FILE.py:FUNCTION``.
+        model: The function, if the run was given one; or ``FILE.py:FUNCTION`` once more, for a run from elsewhere: its
+            Python is run only when it is named.
         folder: Where runs live.
         watcher: Told how far it is.
         stopwatch: One that is running already.
@@ -194,15 +198,19 @@ def resume(
     with locked(run):
         info = run.info
         if info["state"] == "finished":
+            (run.path / "checkpoint.npz").unlink(missing_ok=True)  # a kill at the very end leaves it
             raise RunError(f"{run.path}: finished already. Look at it with: digitlab runs {run.path}")
         _stage(watcher, stopwatch, "data")
         dataset = dataset_of(run, data)
-        if info["own_model"] != _own_model(info["recipe"]["network"]):
-            raise RunError(f"{run.path}: {info['recipe']['network']} changed since it began. Restore it, or train anew")
+        network = run.recipe.network
+        if info["own_model"] != _own_model(network):
+            raise RunError(f"{run.path}: {network} changed since it began. Restore it, or train anew")
+        if ".py:" in network and not callable(model):
+            check_trusted(run.path, network, model)
         run.remove_temporary_files()
         state = run.checkpoint()
         with Drawer() as drawer:
-            built = _build(run.recipe, dataset, model, watcher, stopwatch)
+            built = _build(run.recipe, dataset, model if callable(model) else None, watcher, stopwatch)
             run.update(state="training", versions=versions(), machine=machine())
             return _carry_out(run, built, dataset, state, drawer, watcher, stopwatch)
 
@@ -304,7 +312,7 @@ def _judge(run: Run, dataset: Dataset, model: Any, watcher: Watcher, stopwatch: 
     try:
         export_model(model, run.path / "model.onnx", dataset.test.images[:200], run.metadata)
     except ExportError as error:  # a user's own layers; the run is whole without it
-        run.update(onnx=str(error))
+        run.update(onnx=printable(error)[:1000])
     run.update(seconds=stopwatch.seconds())
     return report_content(run, dataset, first_weights(model))
 
