@@ -26,6 +26,7 @@ from digitlab.serving import guard, jobs
 from digitlab.serving.access import Access, error
 from digitlab.serving.answers import ReadingOptions, plain_name
 from digitlab.serving.run_pages import RunsPage, report
+from digitlab.serving.training import Trainings
 from digitlab.serving.waiting import Waiting, busy
 from digitlab.version import __version__
 
@@ -61,6 +62,9 @@ class Settings:
         names: further names that this machine is reached by; ``*`` for any.
         token: what must come with every request; None for none.
         timeout: seconds that one picture may take.
+        trainings: runs that may train at the same time.
+        train_anywhere: other machines may start and stop runs too.
+        data: what such runs are trained on, as `digitlab.load` takes it; None for MNIST.
     """
 
     model: str | Path | None = None
@@ -71,6 +75,9 @@ class Settings:
     names: tuple[str, ...] = ()
     token: str | None = None
     timeout: float = SECONDS
+    trainings: int = 1
+    train_anywhere: bool = False
+    data: str | None = None
 
 
 def make_app(settings: Settings | None = None, pool: Pool | None = None) -> ASGIApp:
@@ -100,6 +107,7 @@ def make_app(settings: Settings | None = None, pool: Pool | None = None) -> ASGI
         Route("/runs", desk.to_runs),
         Route("/runs/", desk.runs),
         Route("/runs/{name}/report.html", desk.report),
+        *Trainings(settings.runs, settings.trainings, settings.train_anywhere, data=settings.data).routes(),
     ]
     middleware = []
     if settings.cors:
