@@ -15,6 +15,7 @@ SCRIPTS = (
     "sheet.js",
     "labels.js",
     "answer.js",
+    "models.js",
     "photos.js",
     "zoom.js",
     "export.js",
