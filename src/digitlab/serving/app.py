@@ -162,7 +162,7 @@ class Desk:
         self.lane = anyio.CapacityLimiter(1)
         self.started = time.monotonic()
         self._card: dict[str, Any] | None = None
-        self.models = models.Models(self)
+        self.models = models.Models(settings.runs, self.name, self.work, self.in_lane)
         self._runs_page = RunsPage(settings.runs)
 
     @contextlib.asynccontextmanager

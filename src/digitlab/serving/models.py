@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,17 +20,25 @@ from digitlab.serving import jobs
 if TYPE_CHECKING:
     from digitlab.reading.reader import Reader
     from digitlab.serving.answers import ReadingOptions
-    from digitlab.serving.app import Desk
 
 MAX_BODY = 4_000_000
 MOST = 200
 
 
 class Models:
-    """Answers about networks beside the server's own; owns nothing but the desk it belongs to."""
+    """Answers about networks beside the server's own.
 
-    def __init__(self, desk: Desk) -> None:
-        self.desk = desk
+    Args:
+        runs: folder of the runs.
+        name: of the server's own network.
+        work: has a worker do something for a request.
+        in_lane: does something on a thread, one at a time.
+    """
+
+    def __init__(
+        self, runs: str | Path | None, name: str, work: Callable[..., Awaitable[bytes]], in_lane: Callable[..., Any]
+    ) -> None:
+        self.runs, self.name, self.work, self.in_lane = runs, name, work, in_lane
 
     def routes(self) -> list[Route]:
         """The addresses."""
@@ -41,8 +50,8 @@ class Models:
 
     async def _list(self, _: Request) -> Response:
         """GET /models: what can be chosen, the server's own first."""
-        found = await self.desk.in_lane(listed, self.desk.settings.runs)
-        return JSONResponse([{"name": "", "title": self.desk.name}, *found])
+        found = await self.in_lane(listed, self.runs)
+        return JSONResponse([{"name": "", "title": self.name}, *found])
 
     async def path(self, request: Request) -> Path | None:
         """The file of the network that a request names; None for the server's own.
@@ -51,7 +60,7 @@ class Models:
             ServingError: no such run.
         """
         name = request.query_params.get("model", "")
-        return await self.desk.in_lane(path_of, self.desk.settings.runs, name) if name else None
+        return await self.in_lane(path_of, self.runs, name) if name else None
 
     async def _body(self, request: Request) -> bytes:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
@@ -66,13 +75,13 @@ class Models:
     async def _predict(self, request: Request) -> Response:
         """POST /models/predict?model=NAME: 28 x 28 images through that network."""
         path = await self.path(request)
-        answer = await self.desk.work(request, predict, path, await self._body(request))
+        answer = await self.work(request, predict, path, await self._body(request))
         return Response(answer, media_type="application/json")
 
     async def _inside(self, request: Request) -> Response:
         """POST /models/inside?model=NAME: what each layer makes of one image."""
         path = await self.path(request)
-        answer = await self.desk.work(request, inside, path, await self._body(request))
+        answer = await self.work(request, inside, path, await self._body(request))
         return Response(answer, media_type="application/json")
 
 
