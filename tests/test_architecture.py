@@ -20,6 +20,7 @@ ROOMS = (
         "version",
         "files",
         "machine",
+        "notebook",
         "probabilities",
         "processes",
         "data",

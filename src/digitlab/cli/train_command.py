@@ -53,6 +53,7 @@ def _train(
     ] = None,
     seeds: Annotated[int, typer.Option(help="Train this many seeds, from --seed on, as a group.")] = 1,
     jobs: Annotated[int, typer.Option(help="Of several seeds, train so many at a time; never more than cores.")] = 1,
+    open_page: Annotated[bool, typer.Option("--open", help="Watch it learn on a page in the browser.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show the traceback of an error.")] = False,
@@ -82,22 +83,26 @@ def _train(
         "name": name,
     }
     if seeds != 1:
+        if open_page:
+            fail("--open shows one run. Watch several with: digitlab serve", 2)
         if resume is not None:
             fail("--resume takes one run. Resume a group by its first command, with --name GROUP", 2)
         train_group(settings, seeds, jobs, options, quiet=quiet, as_json=as_json)
         return
     from digitlab import cli
+    from digitlab.cli.open_page import in_browser
     from digitlab.cli.progress import Lines, Quiet
     from digitlab.runs import training
 
     watcher = Quiet() if quiet else Lines()
     stopwatch = training.Stopwatch(cli.STARTED)
     try:
-        if resume is not None:
-            _same_cores(resume, runs)
-            run = training.resume(resume, model=model, folder=runs, watcher=watcher, stopwatch=stopwatch)
-        else:
-            run = training.train(settings, watcher=watcher, stopwatch=stopwatch, **options)
+        with in_browser(watcher, runs, wanted=open_page) as told:
+            if resume is not None:
+                _same_cores(resume, runs)
+                run = training.resume(resume, model=model, folder=runs, watcher=told, stopwatch=stopwatch)
+            else:
+                run = training.train(settings, watcher=told, stopwatch=stopwatch, **options)
     except KeyboardInterrupt:
         _stopped(watcher)
     finally:

@@ -72,7 +72,7 @@ class RiskCoverage(NamedTuple):
     error_rate: NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Evaluation:
     """All that is known about one classifier on one set of labelled images.
 
@@ -129,6 +129,15 @@ class Evaluation:
     reliability: Reliability
     calibrated_reliability: Reliability | None
     coverage: RiskCoverage
+
+    def __repr__(self) -> str:
+        low, high = self.accuracy_interval
+        return f"Evaluation({self.correct:,} of {self.samples:,} right, {self.accuracy:.2%}, {low:.2%} to {high:.2%})"
+
+    def _repr_html_(self) -> str:
+        from digitlab.judging.notebook import evaluation_card
+
+        return evaluation_card(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but `predicted` and `confidence` as plain JSON values, nan as None.

@@ -65,6 +65,19 @@ class Run:
         """The folder, so that a Run can be given wherever a path is expected."""
         return str(self.path)
 
+    def _repr_html_(self) -> str:
+        from digitlab.notebook import card, curve
+
+        info, state = self.info, self.state
+        rows = [("recipe", f"{info['recipe'].get('description', '')}, seed {info['seed']}"), ("state", state)]
+        if state == "finished":
+            low, high = self.evaluation.accuracy_interval
+            words = f"{100 * self.evaluation.accuracy:.2f} % ({100 * low:.2f} to {100 * high:.2f} %)"
+            rows.append(("test accuracy", words))
+        history = self.history if (self.path / "history.csv").is_file() else {}
+        line = curve(history.get("val_accuracy") or history.get("accuracy") or [], "accuracy over the epochs")
+        return card(self.name, [*rows, ("folder", str(self.path))], line)
+
     @property
     def name(self) -> str:
         """The folder's name."""

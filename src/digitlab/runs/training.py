@@ -8,7 +8,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from digitlab.data import Dataset
 from digitlab.data.dataset import Arrays, as_dataset
@@ -112,7 +112,7 @@ def train(
         group: The group of seeds it belongs to; see `digitlab.runs.groups`.
         judge: False only trains: the test images are not looked at, nothing is drawn, and the run's state is "trained";
             it has ``run.model`` and ``run.history``, and `resume` judges it later.
-        watcher: Told how far it is.
+        watcher: Told how far it is; None for a bar in a notebook, and silence elsewhere.
         stopwatch: One that is running already, so that the run's seconds count from there.
         **changes: Fields of the recipe, as in ``epochs=3``.
 
@@ -133,7 +133,7 @@ def train(
     from digitlab.learning.models import describe_layers
     from digitlab.showing.figures.process import Drawer
 
-    watcher, stopwatch = watcher or Watcher(), stopwatch or Stopwatch()
+    watcher, stopwatch = watcher or _default_watcher(), stopwatch or Stopwatch()
     settings = own_recipe(make_recipe(recipe, **changes), model)
     check_engine(engine)
     own = _own_model(settings.network)
@@ -193,7 +193,7 @@ def resume(
     """
     from digitlab.showing.figures.process import Drawer
 
-    watcher, stopwatch = watcher or Watcher(), stopwatch or Stopwatch()
+    watcher, stopwatch = watcher or _default_watcher(), stopwatch or Stopwatch()
     run = open_run(reference, folder)
     with locked(run):
         info = run.info
@@ -213,6 +213,13 @@ def resume(
             built = _build(run.recipe, dataset, model if callable(model) else None, watcher, stopwatch)
             run.update(state="training", versions=versions(), machine=machine())
             return _carry_out(run, built, dataset, state, drawer, watcher, stopwatch)
+
+
+def _default_watcher() -> Watcher:
+    """A bar in a notebook; silence elsewhere."""
+    from digitlab.runs.notebook_progress import NotebookProgress, in_notebook
+
+    return cast("Watcher", NotebookProgress()) if in_notebook() else Watcher()
 
 
 def _build(
