@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +93,8 @@ def train(
     folder: str | Path | None = None,
     name: str | None = None,
     group: str | None = None,
+    begin_with: Callable[[], Any] | None = None,
+    about: Mapping[str, Any] | None = None,
     watcher: Watcher | None = None,
     stopwatch: Stopwatch | None = None,
     **changes: Any,
@@ -109,6 +111,8 @@ def train(
         folder: Where runs live; else `DIGITLAB_RUNS`, else ``runs``.
         name: The run's name; else made from recipe and time.
         group: The group of seeds it belongs to; see `digitlab.runs.groups`.
+        begin_with: Gives a trained model to begin from, in place of fresh weights; the recipe stays as it is.
+        about: More to write into run.json; "parent" marks a run that was taught by another.
         watcher: Told how far it is.
         stopwatch: One that is running already, so that the run's seconds count from there.
         **changes: Fields of the recipe, as in ``epochs=3``.
@@ -132,12 +136,13 @@ def train(
     watcher, stopwatch = watcher or Watcher(), stopwatch or Stopwatch()
     settings = own_recipe(make_recipe(recipe, **changes), model)
     check_engine(engine)
-    own = _own_model(settings.network)
+    own = None if begin_with else _own_model(settings.network)
     check_free(runs_folder(folder), name)
     _stage(watcher, stopwatch, "data")
     dataset = data if isinstance(data, Dataset) else load(data, validation=validation)
     with Drawer() as drawer:
-        built = _build(settings, dataset, model if callable(model) else None, watcher, stopwatch)
+        maker = begin_with or (model if callable(model) else None)
+        built = _build(settings, dataset, maker, watcher, stopwatch)
         # Only now, so that a mistake in data or model leaves no folder behind.
         run = create_run(
             runs_folder(folder),
@@ -147,7 +152,8 @@ def train(
                 "seed": settings.seed,
                 "group": group,
                 "engine": engine,
-                "data": _describe(dataset, data),
+                **(about or {}),
+                "data": _describe(dataset, _source_of(dataset) if begin_with else data),
                 "own_model": own,
                 "parameters": int(built.count_params()),
                 "layers": describe_layers(built),
@@ -192,6 +198,8 @@ def resume(
         info = run.info
         if info["state"] == "finished":
             raise RunError(f"{run.path}: finished already. Look at it with: digitlab runs {run.path}")
+        if "parent" in info:
+            raise RunError(f"{run.path}: a taught run is not resumed, it takes a minute anew: digitlab train --from …")
         _stage(watcher, stopwatch, "data")
         dataset = dataset_of(run, data)
         if info["own_model"] != _own_model(info["recipe"]["network"]):
@@ -324,6 +332,13 @@ def _describe(dataset: Dataset, data: str | Path | Dataset | None) -> dict[str, 
         "classes": list(dataset.class_names),
         "counts": {part: len(getattr(dataset, part)) for part in ("train", "validation", "test")},
     }
+
+
+def _source_of(dataset: Dataset) -> str | Dataset:
+    """Where a loaded Dataset can be loaded from again; itself where it was made in Python."""
+    if dataset.source == "bundled":
+        return ""
+    return dataset.source if Path(dataset.source).exists() else dataset
 
 
 def own_recipe(recipe: Recipe, model: str | Callable[[], Any] | None) -> Recipe:
