@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -93,6 +93,8 @@ def train(
     name: str | None = None,
     group: str | None = None,
     judge: bool = True,
+    begin_with: Callable[[], Any] | None = None,
+    about: Mapping[str, Any] | None = None,
     watcher: Watcher | None = None,
     stopwatch: Stopwatch | None = None,
     **changes: Any,
@@ -112,6 +114,8 @@ def train(
         group: The group of seeds it belongs to; see `digitlab.runs.groups`.
         judge: False only trains: the test images are not looked at, nothing is drawn, and the run's state is "trained";
             it has ``run.model`` and ``run.history``, and `resume` judges it later.
+        begin_with: Gives a trained model to begin from, in place of fresh weights; the recipe stays as it is.
+        about: More to write into run.json; "parent" marks a run that was taught by another.
         watcher: Told how far it is; None for a bar in a notebook, and silence elsewhere.
         stopwatch: One that is running already, so that the run's seconds count from there.
         **changes: Fields of the recipe, as in ``epochs=3``.
@@ -136,14 +140,15 @@ def train(
     watcher, stopwatch = watcher or _default_watcher(), stopwatch or Stopwatch()
     settings = own_recipe(make_recipe(recipe, **changes), model)
     check_engine(engine)
-    own = _own_model(settings.network)
+    own = None if begin_with else _own_model(settings.network)
     if own is not None:
         trust(settings.network)
     check_free(runs_folder(folder), name)
     _stage(watcher, stopwatch, "data")
     dataset = as_dataset(data, validation=validation)
     with Drawer() if judge else contextlib.nullcontext() as drawer:
-        built = _build(settings, dataset, model if callable(model) else None, watcher, stopwatch)
+        maker = begin_with or (model if callable(model) else None)
+        built = _build(settings, dataset, maker, watcher, stopwatch)
         # Only now, so that a mistake in data or model leaves no folder behind.
         run = create_run(
             runs_folder(folder),
@@ -153,7 +158,8 @@ def train(
                 "seed": settings.seed,
                 "group": group,
                 "engine": engine,
-                "data": _describe(dataset, data),
+                **(about or {}),
+                "data": _describe(dataset, _source_of(dataset) if begin_with else data),
                 "own_model": own,
                 "parameters": int(built.count_params()),
                 "layers": describe_layers(built),
@@ -200,6 +206,8 @@ def resume(
         if info["state"] == "finished":
             (run.path / "checkpoint.npz").unlink(missing_ok=True)  # a kill at the very end leaves it
             raise RunError(f"{run.path}: finished already. Look at it with: digitlab runs {run.path}")
+        if "parent" in info:
+            raise RunError(f"{run.path}: a taught run is not resumed, it takes a minute anew: digitlab train --from …")
         _stage(watcher, stopwatch, "data")
         dataset = dataset_of(run, data)
         network = run.recipe.network
@@ -349,6 +357,13 @@ def _describe(dataset: Dataset, data: Any) -> dict[str, Any]:
         "classes": list(dataset.class_names),
         "counts": {part: len(getattr(dataset, part)) for part in ("train", "validation", "test")},
     }
+
+
+def _source_of(dataset: Dataset) -> str | Dataset:
+    """Where a loaded Dataset can be loaded from again; itself where it was made in Python."""
+    if dataset.source == "bundled":
+        return ""
+    return dataset.source if Path(dataset.source).exists() else dataset
 
 
 def own_recipe(recipe: Recipe, model: str | Callable[[], Any] | None) -> Recipe:
