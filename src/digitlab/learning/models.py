@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from digitlab.errors import RecipeError
 from digitlab.learning.backend import import_keras, seeded
 from digitlab.learning.recipe import Recipe
@@ -255,10 +257,13 @@ def average(models: Sequence[Any]) -> Any:
     pictures = keras.Input((28, 28), name="pictures")
     outputs = []
     for number, model in enumerate(models):
-        model.name = f"member_{number}"  # two layers of one model may not share a name
+        # Two layers of one model may not share a name, and the caller's models keep theirs.
+        member = keras.Model(model.inputs, model.outputs, name=f"member_{number}")
         shape = model.input_shape[1:]
         inputs = pictures if shape == (28, 28) else keras.layers.Reshape(shape)(pictures)
-        output = model(inputs)
+        output = member(inputs)
+        if isinstance(output, list):
+            (output,) = output
         if getattr(model.layers[-1], "activation", None) is not keras.activations.softmax:
             output = output / keras.ops.sum(output, -1, keepdims=True)  # sigmoid outputs, to probabilities
         outputs.append(output)
@@ -294,8 +299,6 @@ def _check_fits(model: Any, reference: str, classes: int) -> None:
     """Raise a RecipeError unless the model turns 28 x 28 pictures into one probability a class."""
     import math
 
-    import numpy as np
-
     keras = import_keras()
     if not isinstance(model, keras.Model):
         raise RecipeError(f"{reference}: returned {type(model).__name__}, expected a keras.Model")
@@ -322,3 +325,37 @@ def rescales(model: Any) -> bool:
     keras = import_keras()
     scaling = (keras.layers.Rescaling, keras.layers.Normalization, keras.layers.BatchNormalization)
     return any(isinstance(layer, scaling) for layer in model.layers[:3])
+
+
+def describe_layers(model: Any) -> list[dict[str, Any]]:
+    """The architecture as plain values, for the report."""
+    described = []
+    for layer in model.layers:
+        activation = getattr(getattr(layer, "activation", None), "__name__", None)
+        described.append(
+            {
+                "name": layer.name,
+                "type": type(layer).__name__,
+                "output_shape": [None, *layer.output.shape[1:]],
+                "parameters": int(layer.count_params()),
+                "activation": None if activation == "linear" else activation,
+            }
+        )
+    return described
+
+
+def first_weights(model: Any) -> np.ndarray | None:
+    """What the first layer looks for, as pictures; None where it does not look at the pixels themselves.
+
+    Returns:
+        (28, 28, units) of a dense layer, (height, width, filters) of a convolution.
+    """
+    for layer in model.layers:
+        weights = layer.get_weights()
+        if weights:
+            first = weights[0]
+            if first.ndim == 2 and first.shape[0] == 28 * 28:
+                return np.asarray(first.reshape(28, 28, -1))
+            # One channel in: with more, it does not look at the picture itself.
+            return np.asarray(first[:, :, 0]) if first.ndim == 4 and first.shape[2] == 1 else None
+    return None
