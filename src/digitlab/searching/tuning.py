@@ -16,7 +16,7 @@ from digitlab.judging.compare import compare_groups
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.recipe import recipe as make_recipe
 from digitlab.runs.folder import check_name, runs_folder
-from digitlab.runs.groups import train_group
+from digitlab.runs.group_training import train_group
 from digitlab.runs.recipe_file import save_recipe
 from digitlab.runs.training import Watcher
 from digitlab.searching.ranges import Range, space
