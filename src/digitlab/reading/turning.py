@@ -214,7 +214,7 @@ def _turned_glyphs(glyphs: np.ndarray, degrees: float) -> np.ndarray:
     from scipy import ndimage
 
     angle = np.radians(degrees)
-    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]).T  # rows and columns
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])  # of rows and columns
     matrix = np.linalg.inv(turn)
     middle = np.array([14.0, 14.0])
     return np.stack([ndimage.affine_transform(glyph, matrix, middle - matrix @ middle, order=1) for glyph in glyphs])
