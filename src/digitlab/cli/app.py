@@ -23,7 +23,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from digitlab import __version__
+        from digitlab.version import __version__
 
         print(f"digitlab {__version__}")
         raise typer.Exit
