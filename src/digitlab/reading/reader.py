@@ -98,12 +98,19 @@ class Reader:
         """
         return self.gate.probabilities(_checked(images))[:, 0]
 
-    def read(self, source: str | Path | BinaryIO | np.ndarray | Image.Image, *, single: bool = False) -> Reading:
+    def read(
+        self,
+        source: str | Path | BinaryIO | np.ndarray | Image.Image,
+        *,
+        single: bool = False,
+        keep_stages: bool = True,
+    ) -> Reading:
         """Read every digit of a picture.
 
         Args:
             source: a file by its name or opened (binary), a Pillow image, or an array (h, w[, 3 or 4]) of uint8.
             single: the whole picture is one digit, however many pieces it is in.
+            keep_stages: False to forget each page's stages, so that a file of many pages is read in bounded memory.
 
         Returns:
             The digits in reading order; none on an empty page.
@@ -132,7 +139,8 @@ class Reader:
                 (*read_page(picture), 0.0) if single else read_turned(picture, read_page, self._judge)
             )
             digits += found
-            stages.append(seen)
+            if keep_stages:
+                stages.append(seen)
             turned.append(degrees)
         named = source if isinstance(source, str | Path) else getattr(source, "name", "")
         name = str(named) if isinstance(named, str | Path) else ""

@@ -26,9 +26,11 @@ FINE = 0.9
 # Lines that climb or fall no more than this, degrees, are read as they are.
 LEVEL = 9
 # A turn is tried if its signs are this digit-like, and this much more than upright ones, on the average and in all...
-LIKE, BETTER, SURPLUS = 0.6, 0.1, 1.0
+LIKE, BETTER, SURPLUS = 0.6, 0.15, 1.5
+# ...by 1.4 times that where it is upside down: a 0, an 8 and many a 1 and 5 look the same both ways...
+OVER = 1.4
 # ...or, where the lines slant, hardly less; and it stays if what is then read is surer by this much.
-NOT_WORSE, SURER = 0.02, 0.05
+NOT_WORSE, SURER = 0.02, 0.1
 
 
 def read_turned(picture: Picture, read: ReadPage, judge: Judge) -> tuple[list[ReadDigit], Stages, float]:
@@ -91,7 +93,8 @@ def turn_of(signs: list[ReadDigit], judge: Judge) -> float:
     like = judge(np.concatenate([_turned_glyphs(glyphs, turn) for turn in turns])).reshape(len(turns), -1)
     best = int(np.argmax(like.mean(1)))
     gain = like[best] - as_it_is
-    clearly = gain.mean() > BETTER and gain.sum() > SURPLUS
+    doubt = OVER if abs(turns[best]) == 180 else 1.0
+    clearly = gain.mean() > doubt * BETTER and gain.sum() > doubt * SURPLUS
     along = slanting and abs(turns[best] % 90) > 1e-6 and gain.mean() > -NOT_WORSE
     return float(turns[best]) if like[best].mean() > LIKE and (clearly or along) else 0.0
 
