@@ -56,6 +56,15 @@ def test_a_turned_page_is_read_and_its_boxes_lie_where_its_digits_do(degrees: in
     assert reading.as_dict()["turned"] == [round(reading.turned[0], 1)]
 
 
+@pytest.mark.parametrize("degrees", [90, 40])
+def test_ruled_paper_may_lie_turned(degrees: int) -> None:
+    page, middles = page_of_rows(ROWS)
+    page[27::45] = np.minimum(page[27::45], 170)
+    reading = READER.read(lying(page, middles, degrees)[0])
+    assert reading.digits_only == "\n".join(ROWS)
+    assert abs((reading.turned[0] + degrees + 180) % 360 - 180) <= 6
+
+
 @pytest.mark.parametrize("text", ["6", "9", "69", "4", "7"])
 def test_where_it_cannot_be_told_upright_is_assumed(text: str) -> None:
     page, _ = page_of_rows([text])

@@ -31,6 +31,8 @@ LIKE, BETTER, SURPLUS = 0.6, 0.15, 1.5
 OVER = 1.4
 # ...or, where the lines slant, hardly less; and it stays if what is then read is surer by this much.
 NOT_WORSE, SURER = 0.02, 0.1
+# Surer than this on the average, a page has been read. A ruling is this share of the page's short side long.
+UNREAD, LONG = 0.5, 0.5
 
 
 def read_turned(picture: Picture, read: ReadPage, judge: Judge) -> tuple[list[ReadDigit], Stages, float]:
@@ -47,11 +49,18 @@ def read_turned(picture: Picture, read: ReadPage, judge: Judge) -> tuple[list[Re
     """
     signs, stages = read(picture)
     degrees = turn_of(signs, judge)
+    if not degrees and _may_be_ruled(signs, stages) and (level := -ruling_angle(stages.mask)):
+        # Ruled lines are taken out where they are level; upright or aslant they hide the signs, or join them.
+        on_lines = turn_of(read(turned(picture, level)[0])[0], judge)
+        degrees = (level + on_lines + 180) % 360 - 180
     if not degrees:
         return signs, stages, 0.0
     page, back = turned(picture, degrees)
     anew, seen = read(page)
-    if _surety(anew) < _surety(signs) + (SURER if degrees % 360 in (90, 180, 270) else 0):
+    slanted = degrees % 90 > 1e-6
+    surer = _surety(anew) >= _surety(signs) + (0 if slanted else SURER)
+    more = _surety(anew) > LIKE and _accepted(anew) >= max(2 * _accepted(signs), FEWEST)
+    if not (surer or more):
         return signs, stages, 0.0
     anew = [replace(sign, upright=sign.box, box=box_back(sign.box, back, picture.size)) for sign in anew]
     return anew, seen, degrees
@@ -136,6 +145,36 @@ def skew_of(boxes: np.ndarray) -> float:
     return float(angles[best]) if len(across) and votes[best] > 1.25 * level else 0.0
 
 
+def ruling_angle(mask: np.ndarray) -> float:
+    """Find the angle of long straight lines that are not level.
+
+    Args:
+        mask: (h, w) bool, what is darker than the paper, level rulings out.
+
+    Returns:
+        Degrees by which they fall to the right, -89 to 90; 0.0 where fewer than two are found, or they are level.
+
+    Example:
+        >>> page = np.zeros((200, 200), bool); page[:, 60:62] = page[:, 140:142] = True
+        >>> ruling_angle(page)
+        90.0
+    """
+    y, x = np.nonzero(mask)
+    step, width = 1 + len(y) // 20_000, max(1.0, max(mask.shape) / 400)
+    y, x = y[::step] / width, x[::step] / width
+    long = LONG * min(mask.shape) / width / step
+    best, found = 0.0, 0.0
+    for angle in range(-89, 91):
+        level = np.cos(np.radians(angle)) * y - np.sin(np.radians(angle)) * x
+        counts = np.bincount((level - level.min(initial=0)).astype(int)) if len(level) else np.zeros(1)
+        lines = counts[counts > long]
+        if len(lines) > 1 and np.square(lines).sum() > best:
+            best, found = float(np.square(lines).sum()), float(angle)
+    if abs(found) >= 88:  # nearly upright: a quarter turn costs no pixel its sharpness
+        return 90.0
+    return found if abs(found) > LEVEL else 0.0
+
+
 def turned(picture: Picture, degrees: float) -> tuple[Picture, np.ndarray]:
     """Turn a page clockwise; where it then shows no paper of its own, its paper goes on.
 
@@ -210,6 +249,16 @@ def box_back(box: Box, back: np.ndarray, size: tuple[int, int]) -> Box:
 def _surety(signs: list[ReadDigit]) -> float:
     """How sure the signs are on the average; a refused one not at all."""
     return float(np.mean([0.0 if sign.rejected else sign.confidence for sign in signs])) if signs else 0.0
+
+
+def _accepted(signs: list[ReadDigit]) -> int:
+    return sum(not sign.rejected for sign in signs)
+
+
+def _may_be_ruled(signs: list[ReadDigit], stages: Stages) -> bool:
+    """Whether looking for rulings is worth its 30 ms: little was read, or a piece is as long as a ruling."""
+    longest = max((max(right - left, bottom - top) for left, top, right, bottom in stages.blobs), default=0)
+    return _surety(signs) < UNREAD or longest > LONG * min(stages.mask.shape)
 
 
 def _turned_glyphs(glyphs: np.ndarray, degrees: float) -> np.ndarray:
