@@ -83,6 +83,7 @@ def turn_of(signs: list[ReadDigit], judge: Judge) -> float:
         >>> turn_of([], lambda images: np.ones(len(images)))
         0.0
     """
+    signs = [sign for sign in signs if not sign.separator]
     if len(signs) < FEWEST:
         return 0.0
     sizes = np.array([max(sign.box[2] - sign.box[0], sign.box[3] - sign.box[1]) for sign in signs])
