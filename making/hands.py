@@ -23,7 +23,7 @@ SEPARATORS = "/-.,:+="
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # Alone, nobody could tell these from digits, separators or lone strokes; in words they are letters.
 AMBIGUOUS = set("oOlIiSsZzbBgqDGQzjcCvxrJAyhT")
-SIGNS = "#%&?!$€*()[]@"  # noqa: RUF001
+SIGNS = "#%&?!$€*()[]@"
 
 
 @dataclass(frozen=True)

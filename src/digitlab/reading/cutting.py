@@ -18,8 +18,8 @@ def cut_out(mask: np.ndarray, ink: np.ndarray, boxes: np.ndarray) -> list[Blob]:
     """Give each sign its ink.
 
     A pixel is nearest to the sign in whose box it lies deepest, measured in half widths and half heights from the
-    middle. A connected piece goes to one sign if most of it is that sign's and it does not reach far out of the box; of other
-    pieces (digits that touch, a stroke on a ruled line) each sign gets the pixels nearest to it.
+    middle. A connected piece goes to one sign if most of it is that sign's and it does not reach far out of the box; of
+    other pieces (digits that touch, a stroke on a ruled line) each sign gets the pixels nearest to it.
 
     Args:
         mask: (h, w) bool, where there is ink.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -9,12 +11,14 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from digitlab.errors import ReadingError
+from digitlab.probabilities import tempered
 from digitlab.reading.glyphs import Glyph, Stages, find_glyphs
-from digitlab.reading.model import open_model, tempered
+from digitlab.reading.model import open_model
 from digitlab.reading.normalise import views_of
-from digitlab.reading.picture import open_pages
+from digitlab.reading.picture import Picture, open_pages
 from digitlab.reading.results import ReadDigit, Reading
 from digitlab.reading.spotter import CHARACTERS, open_spotter, signs_alone
+from digitlab.reading.turning import read_turned
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -36,8 +40,8 @@ class Reader:
     """Reads pictures with a trained network; owns the opened model.
 
     Args:
-        model: None for the network that comes with the package, an .onnx file, or a finished run's folder.
-        threads: processor threads for the network; None for one a core.
+        model: None for the network that comes with the package, an .onnx file, a finished run or its folder.
+        threads: processor threads for the network; None for one per core.
         reject: False to name a digit for everything that is found.
 
     Raises:
@@ -51,12 +55,15 @@ class Reader:
         '1'
     """
 
-    def __init__(self, model: str | Path | None = None, *, threads: int | None = None, reject: bool = True) -> None:
+    def __init__(
+        self, model: str | os.PathLike[str] | None = None, *, threads: int | None = None, reject: bool = True
+    ) -> None:
         self.model = open_model(_file_of(model), threads=threads)
-        classes = self.model.session.get_outputs()[0].shape[-1]
-        if classes != 10:
-            raise ReadingError(f"{self.model.path}: tells {classes} classes apart, expected the ten digits.")
+        if self.model.classes != 10:
+            raise ReadingError(f"{self.model.path}: tells {self.model.classes} classes apart, expected the ten digits.")
         self.temperature = self.model.number("temperature", 1.0)
+        if not 1e-3 <= self.temperature <= 1e3:
+            raise ReadingError(f"{self.model.path}: temperature {self.temperature:g}, expected 0.001 to 1000.")
         self.least_confidence = self.model.number("least_confidence", LEAST_CONFIDENCE)
         self.spotter = open_spotter(BUNDLED / "spotter.onnx", threads=threads)
         self.least_likeness = LIKE_A_DIGIT
@@ -78,7 +85,7 @@ class Reader:
             >>> Reader().predict(np.zeros((3, 28, 28), np.uint8)).shape
             (3, 10)
         """
-        return tempered(self.model.probabilities(_checked(images)), self.temperature)
+        return np.asarray(tempered(self.model.probabilities(_checked(images)), self.temperature), np.float32)
 
     def likeness(self, images: np.ndarray) -> np.ndarray:
         """Say how much pictures look like any digit at all, whichever.
@@ -98,12 +105,20 @@ class Reader:
         """
         return np.asarray(signs_alone(self.spotter, _checked(images))[:, :10].sum(1))
 
-    def read(self, source: str | Path | BinaryIO | np.ndarray | Image.Image, *, single: bool = False) -> Reading:
+    def read(
+        self,
+        source: str | Path | bytes | BinaryIO | np.ndarray | Image.Image,
+        *,
+        single: bool = False,
+        keep_stages: bool = True,
+    ) -> Reading:
         """Read every digit of a picture.
 
         Args:
-            source: a file by its name or opened (binary), a Pillow image, or an array (h, w[, 3 or 4]) of uint8.
+            source: a file by its name, opened (binary) or as bytes, a Pillow image, or an array (h, w[, 3 or 4]) of
+                uint8.
             single: the whole picture is one digit, however many pieces it is in.
+            keep_stages: False to forget each page's stages, so that a file of many pages is read in bounded memory.
 
         Returns:
             The digits in reading order; none on an empty page.
@@ -118,14 +133,30 @@ class Reader:
         start = time.perf_counter()
         digits: list[ReadDigit] = []
         stages: list[Stages] = []
-        for number, picture in enumerate(open_pages(source)):
-            glyphs, seen = find_glyphs(picture, spotter=self.spotter, single=single)
+        turned: list[float] = []
+        for number, picture in enumerate(open_pages(io.BytesIO(source) if isinstance(source, bytes) else source)):
             first_line = digits[-1].line + 1 if digits else 0
-            digits += self._named(glyphs, first_line, number)
-            stages.append(seen)
+
+            def read_page(
+                page: Picture, line: int = first_line, number: int = number
+            ) -> tuple[list[ReadDigit], Stages]:
+                glyphs, seen = find_glyphs(page, spotter=self.spotter, single=single)
+                return self._named(glyphs, line, number), seen
+
+            found, seen, degrees = (
+                (*read_page(picture), 0.0) if single else read_turned(picture, read_page, self._judge)
+            )
+            digits += found
+            if keep_stages:
+                stages.append(seen)
+            turned.append(degrees)
         named = source if isinstance(source, str | Path) else getattr(source, "name", "")
         name = str(named) if isinstance(named, str | Path) else ""
-        return Reading(tuple(digits), time.perf_counter() - start, tuple(stages), name)
+        return Reading(tuple(digits), time.perf_counter() - start, tuple(stages), name, tuple(turned))
+
+    def _judge(self, images: np.ndarray) -> np.ndarray:
+        """How good a digit each image is: recognised for sure, and like a digit at all."""
+        return np.asarray(self.predict(images).max(1) * self.likeness(images))
 
     def _named(self, glyphs: list[Glyph], first_line: int, page: int) -> list[ReadDigit]:
         if not glyphs:
@@ -187,7 +218,7 @@ class Reader:
         return ""
 
 
-def _file_of(model: str | Path | None) -> Path:
+def _file_of(model: str | os.PathLike[str] | None) -> Path:
     if model is None:
         return BUNDLED / "digits.onnx"
     path = Path(model)
