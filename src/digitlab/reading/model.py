@@ -12,6 +12,7 @@ import numpy as np
 from digitlab.errors import ReadingError
 from digitlab.files import printable, read_bytes
 from digitlab.machine import usable_cores
+from digitlab.probabilities import normalised
 from digitlab.reading.onnx_file import MAX_BYTES, check_file
 
 # Pictures a call: 256 keep the activations within the processor's cache and lose nothing to overhead.
@@ -87,8 +88,7 @@ class OnnxModel:
                 f"{self.path}: gives values from {outputs.min():.3g} to {outputs.max():.3g}, expected probabilities. "
                 "End the network with softmax."
             )
-        # Sigmoid outputs do not sum to 1; softmax outputs already do.
-        return np.asarray(outputs / np.maximum(outputs.sum(1, keepdims=True), 1e-12), dtype=np.float32)
+        return normalised(outputs)
 
 
 def open_model(path: Path, *, threads: int | None = None) -> OnnxModel:
@@ -96,7 +96,7 @@ def open_model(path: Path, *, threads: int | None = None) -> OnnxModel:
 
     Args:
         path: the file.
-        threads: how many ONNX Runtime may use; None for one a core.
+        threads: how many ONNX Runtime may use; None for one per core.
 
     Returns:
         The model.
@@ -144,27 +144,3 @@ def open_model(path: Path, *, threads: int | None = None) -> OnnxModel:
             reason = printable(" ".join(str(error).split()))[:160]
             raise ReadingError(f"{path}: cannot be run ({reason}). Export the run again.") from None
     return model
-
-
-def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Calibrate probabilities: a temperature above 1 makes a network that is too sure of itself less so.
-
-    Args:
-        probabilities: (n, classes), rows sum to 1.
-        temperature: > 0; 1 changes nothing.
-
-    Returns:
-        (n, classes) float32, rows sum to 1, the order within a row unchanged.
-
-    Reference:
-        Guo, Pleiss, Sun, Weinberger, On calibration of modern neural networks (2017).
-
-    Example:
-        >>> tempered(np.array([[0.9, 0.1]]), 2.0).round(2)
-        array([[0.75, 0.25]], dtype=float32)
-    """
-    if temperature == 1:
-        return np.asarray(probabilities, dtype=np.float32)
-    logits = np.log(np.maximum(probabilities, 1e-12)) / temperature
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)

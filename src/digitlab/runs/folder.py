@@ -1,7 +1,7 @@
 """A run's folder: create, open, list, go on. The format is documented in docs/run-format.md and has a version.
 
 Every file is replaced in one step, `run.json` says how far the run came, and a lock file keeps a second process out; so
-that a process killed at any moment leaves a folder that `digitlab train --resume` can go on with.
+that a process killed at any moment leaves a folder that `digitlab train --resume` can resume.
 """
 
 from __future__ import annotations
@@ -65,6 +65,19 @@ class Run:
         """The folder, so that a Run can be given wherever a path is expected."""
         return str(self.path)
 
+    def _repr_html_(self) -> str:
+        from digitlab.notebook import card, curve
+
+        info, state = self.info, self.state
+        rows = [("recipe", f"{info['recipe'].get('description', '')}, seed {info['seed']}"), ("state", state)]
+        if state == "finished":
+            low, high = self.evaluation.accuracy_interval
+            words = f"{100 * self.evaluation.accuracy:.2f} % ({100 * low:.2f} to {100 * high:.2f} %)"
+            rows.append(("test accuracy", words))
+        history = self.history if (self.path / "history.csv").is_file() else {}
+        line = curve(history.get("val_accuracy") or history.get("accuracy") or [], "accuracy over the epochs")
+        return card(self.name, [*rows, ("folder", str(self.path))], line)
+
     @property
     def name(self) -> str:
         """The folder's name."""
@@ -102,7 +115,7 @@ class Run:
 
     @functools.cached_property
     def history(self) -> dict[str, list[float]]:
-        """A list a column of `history.csv`: epoch, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds."""
+        """A list per column of `history.csv`: epoch, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds."""
         file = self._require_file("history.csv")
         try:
             return schema.read_history(file)
@@ -182,7 +195,7 @@ class Run:
         if not file.exists():
             state = self.state
             hint = (
-                f"the run is not finished (it is {state}); go on with: digitlab train --resume {self.path}"
+                f"the run is not finished (it is {state}); resume it with: digitlab train --resume {self.path}"
                 if state != "finished"
                 else "the folder is incomplete; restore it or train anew"
             )
@@ -274,7 +287,9 @@ def check_free(folder: Path, name: str | None) -> None:
     check_name(name)
     path = folder / name
     if path.exists() and not _begun(path):
-        raise RunError(f"{path}: already there. Choose another --name, or go on with: digitlab train --resume {path}")
+        raise RunError(
+            f"{path}: already there. Choose another --name, or resume it with: digitlab train --resume {path}"
+        )
 
 
 _OF_A_BEGINNING = re.compile(r"\.lock|\.run\.json\.\d+\.tmp")

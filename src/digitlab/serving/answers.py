@@ -95,7 +95,7 @@ def _explain(answer: dict[str, Any], reader: Reader, reading: Reading) -> None:
         return
     glyphs = np.stack([digit.glyph for digit in reading.digits])
     for entry, digit, row, like in zip(
-        answer["digits"], reading.digits, reader.predict(glyphs), reader.likeness(glyphs), strict=True
+        answer["digits"], reading.digits, reader._looked_at_twice(glyphs), reader.likeness(glyphs), strict=True
     ):
         entry["page"], entry["line"] = digit.page, digit.line
         entry["probabilities"] = [round(float(p), 6) for p in row]
@@ -158,7 +158,7 @@ def predict(reader: Reader, body: bytes) -> dict[str, Any]:
         >>> predict(Reader(), json.dumps({"images": [[[0] * 28] * 28]}).encode())["digits"].__len__()
         1
     """
-    images = _images(body)
+    images = images_in(body)
     probabilities = reader.predict(images)
     return {
         "probabilities": [[round(float(p), 6) for p in row] for row in probabilities],
@@ -166,7 +166,12 @@ def predict(reader: Reader, body: bytes) -> dict[str, Any]:
     }
 
 
-def _images(body: bytes) -> np.ndarray:
+def images_in(body: bytes) -> np.ndarray:
+    """The images of a request, (n, 28, 28) uint8; see `predict`.
+
+    Raises:
+        ServingError: not such JSON.
+    """
     import numpy as np
 
     wanted = 'expected {"images": n x 28 x 28 numbers from 0 to 255, ink bright on 0}'
