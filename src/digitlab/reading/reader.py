@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +12,9 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from digitlab.errors import ReadingError
+from digitlab.probabilities import tempered
 from digitlab.reading.glyphs import Glyph, Stages, find_glyphs
-from digitlab.reading.model import open_model, tempered
+from digitlab.reading.model import open_model
 from digitlab.reading.normalise import views_of
 from digitlab.reading.picture import Picture, open_pages
 from digitlab.reading.results import ReadDigit, Reading
@@ -34,8 +37,8 @@ class Reader:
     """Reads pictures with a trained network; owns the opened model.
 
     Args:
-        model: None for the network that comes with the package, an .onnx file, or a finished run's folder.
-        threads: processor threads for the network; None for one a core.
+        model: None for the network that comes with the package, an .onnx file, a finished run or its folder.
+        threads: processor threads for the network; None for one per core.
         reject: False to name a digit for everything that is found.
 
     Raises:
@@ -49,12 +52,15 @@ class Reader:
         '1'
     """
 
-    def __init__(self, model: str | Path | None = None, *, threads: int | None = None, reject: bool = True) -> None:
+    def __init__(
+        self, model: str | os.PathLike[str] | None = None, *, threads: int | None = None, reject: bool = True
+    ) -> None:
         self.model = open_model(_file_of(model), threads=threads)
-        classes = self.model.session.get_outputs()[0].shape[-1]
-        if classes != 10:
-            raise ReadingError(f"{self.model.path}: tells {classes} classes apart, expected the ten digits.")
+        if self.model.classes != 10:
+            raise ReadingError(f"{self.model.path}: tells {self.model.classes} classes apart, expected the ten digits.")
         self.temperature = self.model.number("temperature", 1.0)
+        if not 1e-3 <= self.temperature <= 1e3:
+            raise ReadingError(f"{self.model.path}: temperature {self.temperature:g}, expected 0.001 to 1000.")
         self.least_confidence = self.model.number("least_confidence", LEAST_CONFIDENCE)
         self.gate = open_model(BUNDLED / "gate.onnx", threads=threads)
         self.gate_threshold = self.gate.number("threshold", 0.5)
@@ -78,7 +84,7 @@ class Reader:
             >>> Reader().predict(np.zeros((3, 28, 28), np.uint8)).shape
             (3, 10)
         """
-        return tempered(self.model.probabilities(_checked(images)), self.temperature)
+        return np.asarray(tempered(self.model.probabilities(_checked(images)), self.temperature), np.float32)
 
     def likeness(self, images: np.ndarray) -> np.ndarray:
         """Say how much pictures look like any digit at all, whichever.
@@ -100,7 +106,7 @@ class Reader:
 
     def read(
         self,
-        source: str | Path | BinaryIO | np.ndarray | Image.Image,
+        source: str | Path | bytes | BinaryIO | np.ndarray | Image.Image,
         *,
         single: bool = False,
         keep_stages: bool = True,
@@ -108,7 +114,8 @@ class Reader:
         """Read every digit of a picture.
 
         Args:
-            source: a file by its name or opened (binary), a Pillow image, or an array (h, w[, 3 or 4]) of uint8.
+            source: a file by its name, opened (binary) or as bytes, a Pillow image, or an array (h, w[, 3 or 4]) of
+                uint8.
             single: the whole picture is one digit, however many pieces it is in.
             keep_stages: False to forget each page's stages, so that a file of many pages is read in bounded memory.
 
@@ -126,7 +133,7 @@ class Reader:
         digits: list[ReadDigit] = []
         stages: list[Stages] = []
         turned: list[float] = []
-        for number, picture in enumerate(open_pages(source)):
+        for number, picture in enumerate(open_pages(io.BytesIO(source) if isinstance(source, bytes) else source)):
             first_line = digits[-1].line + 1 if digits else 0
 
             def read_page(
@@ -208,7 +215,7 @@ class Reader:
         return ""
 
 
-def _file_of(model: str | Path | None) -> Path:
+def _file_of(model: str | os.PathLike[str] | None) -> Path:
     if model is None:
         return BUNDLED / "digits.onnx"
     path = Path(model)
