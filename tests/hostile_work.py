@@ -81,3 +81,26 @@ def read_or_misbehave(state: Any, file: Path) -> bytes:
     if file.name == "fills.png":
         hold(state, 4000)
     return bulk._read_in_worker(state, file)
+
+
+# As `serving.jobs.read`.
+
+
+def fail(*_: Any) -> bytes:
+    raise ZeroDivisionError("by nought")
+
+
+def read_slowly(reader: Any, content: bytes, name: str, options: Any) -> bytes:
+    """Wait until the test says so; a picture called so does worse."""
+    from digitlab.serving import jobs
+
+    if name == "crashes.png":
+        os.abort()
+    if name == "loops.png":
+        loop(reader)
+    if name == "waits.png":
+        folder = Path(os.environ["DIGITLAB_TEST_FOLDER"])
+        (folder / "begun").touch()
+        while not (folder / "go").exists():
+            time.sleep(0.01)
+    return jobs.read(reader, content, name, options)

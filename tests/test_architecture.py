@@ -17,6 +17,7 @@ SOURCE = ROOT / "src" / "digitlab"
 ROOMS = (
     *(
         "errors",
+        "version",
         "files",
         "machine",
         "probabilities",

@@ -192,7 +192,7 @@ def test_in_a_run_its_report_and_the_command(small, tmp_path: Path, monkeypatch,
     run = training.train("linear", data=tmp_path / "few.npz", validation=100, folder=tmp_path, name="few", epochs=2)
     assert run.robustness is None
     told = []
-    part = finished.corrupted(run.path, kinds=["fog"], progress=lambda *numbers: told.append(numbers))
+    part = finished.evaluate_corrupted(run.path, kinds=["fog"], progress=lambda *numbers: told.append(numbers))
     assert told == [(i, 5) for i in range(1, 6)]
     assert run.robustness is None  # a part is not kept
     assert part.untouched == run.evaluation.accuracy
@@ -222,4 +222,4 @@ def test_in_a_run_its_report_and_the_command(small, tmp_path: Path, monkeypatch,
     with pytest.raises(RunError, match="corruptions.json: damaged"):
         _ = run.robustness
     with pytest.raises(DataError, match="fogg"):
-        finished.corrupted(run.path, kinds=["fogg"])
+        finished.evaluate_corrupted(run.path, kinds=["fogg"])

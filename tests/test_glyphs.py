@@ -15,6 +15,7 @@ from pages import mnist
 from PIL import Image
 from scipy import ndimage
 
+from digitlab.data.image_files import MAX_PIXELS
 from digitlab.errors import ReadingError
 from digitlab.reading.components import Blob, blobs_of, page_contrast, rejoin
 from digitlab.reading.glyphs import find_glyphs
@@ -22,7 +23,7 @@ from digitlab.reading.margins import with_even_margins
 from digitlab.reading.normalise import normalise
 from digitlab.reading.order import lines_of
 from digitlab.reading.paper import ink_is_dark, ink_of, noise_of, paper_of, separating_grey
-from digitlab.reading.picture import MAX_PIXELS, Picture, open_pages
+from digitlab.reading.picture import Picture, open_pages
 from digitlab.reading.rulings import remove_rulings
 from digitlab.reading.sheet import sheet_on_table
 from digitlab.reading.split import split_touching

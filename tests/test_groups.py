@@ -20,7 +20,8 @@ from digitlab.errors import DigitlabError, RecipeError, RunError
 from digitlab.judging.compare import Comparison, GroupComparison
 from digitlab.learning.state import TrainState
 from digitlab.reading.model import open_model
-from digitlab.runs import groups, training
+from digitlab.runs import finished, groups, training
+from digitlab.runs.group_training import train_group
 
 
 class StopAtSecond(training.Watcher):
@@ -49,15 +50,15 @@ def folder(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = {"data": data, "validation": 100, "folder": path, "changes": {"epochs": 2}}
     with without_figures():
         with pytest.raises(KeyboardInterrupt):
-            groups.train_group("linear", 2, name="a", watcher=StopAtSecond, **options)
+            train_group("linear", 2, name="a", watcher=StopAtSecond, **options)
         first = runs.Run(path / "a-seed0")
         assert first.state == "finished"
         before = first.info
-        groups.train_group("linear", 2, name="a", **options)
+        train_group("linear", 2, name="a", **options)
         assert first.info == before  # the finished seed was not touched
-        groups.train_group("mlp", 2, name="b", **options)
+        train_group("mlp", 2, name="b", **options)
         with pytest.raises(RunError, match="another recipe"):
-            groups.train_group("mlp", 2, name="a", **options)
+            train_group("mlp", 2, name="a", **options)
     return path
 
 
@@ -80,23 +81,23 @@ def test_an_ensemble_is_the_mean_of_probabilities(folder: Path) -> None:
     right = mean.argmax(1) == kept[0]["test_labels"]
     assert group.ensemble.accuracy == pytest.approx(right.mean())
     assert group.ensemble.temperature is not None  # fitted on validation
-    file = groups.export("a", folder=folder)
+    file = finished.export("a", folder=folder)
     assert file == folder / "a.onnx"
     found = open_model(file).probabilities(np.zeros((2, 28, 28), np.uint8))
     assert found.shape == (2, 10)
-    with pytest.raises(RunError, match="no group of at least two"):
-        groups.export("nothing", folder=folder)
+    with pytest.raises(RunError, match="no such run"):
+        finished.export("nothing", folder=folder)
 
 
 def test_seeds_side_by_side_are_those_one_after_another(folder: Path) -> None:
     options = {"data": folder / "small.npz", "validation": 100, "folder": folder}
     heard: list[tuple[str, str]] = []
-    together = groups.train_group(
+    together = train_group(
         "linear",
         2,
         name="side",
         jobs=2,
-        told=lambda name, message: heard.append((name, next(iter(message)))),
+        on_event=lambda name, message: heard.append((name, next(iter(message)))),
         changes={"epochs": 2},
         **options,
     )
@@ -109,14 +110,14 @@ def test_seeds_side_by_side_are_those_one_after_another(folder: Path) -> None:
         shared = len(os.sched_getaffinity(0)) // min(2, len(os.sched_getaffinity(0)))
         assert [run.info["machine"]["cores"] for run in together.runs] == [shared, shared]
     with pytest.raises(RecipeError, match="jobs: got 0"):
-        groups.train_group("linear", 2, jobs=0)
+        train_group("linear", 2, jobs=0)
     with pytest.raises(DigitlabError, match="cannot be handed to another process"):
-        groups.train_group("linear", 2, jobs=2, model=lambda: None, **options)
+        train_group("linear", 2, jobs=2, model=lambda: None, **options)
 
 
 def test_an_error_of_one_side_by_side_is_said(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"x-seed\d: .*no such"):
-        groups.train_group("linear", 2, name="x", jobs=2, data=tmp_path / "nothing", folder=folder)
+        train_group("linear", 2, name="x", jobs=2, data=tmp_path / "nothing", folder=folder)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
@@ -142,16 +143,16 @@ def test_processes_end_with_the_one_that_began_them(folder: Path, signum: int, t
 
 
 def test_compare_takes_groups_and_runs(folder: Path) -> None:
-    both = groups.compare("a", "b", folder=folder)
+    both = finished.compare("a", "b", folder=folder)
     assert isinstance(both, GroupComparison)
     assert both.difference == pytest.approx(
         100 * (groups.open_group("a", folder).accuracies.mean() - groups.open_group("b", folder).accuracies.mean())  # type: ignore[union-attr]
     )
-    assert isinstance(groups.compare("a-seed0", "b-seed0", folder=folder), Comparison)
-    mixed = groups.compare("a", "b-seed0", folder=folder)
+    assert isinstance(finished.compare("a-seed0", "b-seed0", folder=folder), Comparison)
+    mixed = finished.compare("a", "b-seed0", folder=folder)
     assert "one run of b-seed0" in mixed.words
 
 
 def test_one_seed_is_no_group() -> None:
     with pytest.raises(RecipeError, match="expected at least 2"):
-        groups.train_group("linear", 1)
+        train_group("linear", 1)

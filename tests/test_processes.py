@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from digitlab.errors import ProcessError, ReadingError
-from digitlab.processes import Pool, Worker, environment, plain_loads
+from digitlab.processes import Pool, Worker, WorkerError, environment, plain_loads
 from digitlab.reading import bulk
 from digitlab.reading.bulk import ReadOptions, read_files
 
@@ -41,7 +41,7 @@ def test_answers_of_any_size(worker: Worker) -> None:
 
 def test_what_is_too_much_ends_and_the_next_is_done(worker: Worker) -> None:
     for work, words in (((hostile.crash,), "SIGABRT"), ((hostile.blunder,), None), ((hostile.loop,), "took too long")):
-        expected = RuntimeError if words is None else ProcessError
+        expected = WorkerError if words is None else ProcessError
         with pytest.raises(expected, match=words or "ZeroDivisionError: by nought") as caught:
             worker.ask(*work, seconds=0.3 if work[0] is hostile.loop else 30)
         assert getattr(caught.value, "timed_out", False) == (words == "took too long")

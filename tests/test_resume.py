@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
@@ -14,12 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import WITHOUT_FIGURES, environment, without_figures
+from command import WITHOUT_FIGURES, environment, in_process, without_figures
 
-from digitlab.data import Dataset
+from digitlab.data import Dataset, Split
 from digitlab.errors import RunError
+from digitlab.learning import recipe
+from digitlab.learning.predict import predict
 from digitlab.learning.state import TrainState
-from digitlab.runs import Run, training
+from digitlab.runs import Run, recipe_file, training
 
 EPOCHS = 12
 # Dropout and batch normalisation carry state of their own, which must come back as well.
@@ -219,3 +222,29 @@ def build():
         training.resume("victim", folder=tmp_path)
     own.write_text(code)
     assert training.resume("victim", folder=tmp_path).info["recipe"]["name"] == "own"
+
+
+def test_only_trained_it_never_sees_the_test_images_and_is_judged_later(small: Dataset, tmp_path: Path) -> None:
+    blind = dataclasses.replace(small, test=Split(small.test.images[:0], small.test.labels[:0]))
+    run = training.train("linear", data=blind, epochs=1, judge=False, folder=tmp_path, name="blind")
+    assert run.state == "trained" and not (run.path / "figures").exists()
+    assert {p.name for p in run.path.iterdir()} == {"run.json", "history.csv", "checkpoint.npz", "model.keras", ".lock"}
+
+    run = training.train("linear", data=small, epochs=1, judge=False, folder=tmp_path, name="later")
+    with pytest.raises(RunError, match="it is trained"):
+        _ = run.evaluation
+    probabilities = predict(run.model, small.test.images)
+    judged = training.resume(run.path, data=small)
+    assert judged.state == "finished"
+    np.testing.assert_array_equal(judged.predictions["test_probabilities"], probabilities)
+
+
+def test_a_recipe_from_a_file_is_trained(data: Path, tmp_path: Path) -> None:
+    recipe_file.save_recipe(recipe("linear", epochs=1, peak_rate=0.003), tmp_path / "best.json")
+    options = ["--data", str(data), "--runs", str(tmp_path), "--name", "again", "--quiet", "--validation", "100"]
+    done = in_process("train", "--recipe", "best.json", "--seed", "4", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert Run(tmp_path / "again").recipe == recipe("linear", epochs=1, peak_rate=0.003, seed=4)
+    (tmp_path / "best.json").write_text("{}")
+    done = in_process("train", "--recipe", "best.json", cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.startswith("digitlab: best.json: no recipe in it; expected")

@@ -11,13 +11,13 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import hostile_work as hostile
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -27,7 +27,7 @@ from serving_client import Server, page_with, png, running
 from digitlab.data import Dataset
 from digitlab.errors import ServingError
 from digitlab.reading.reader import Reader
-from digitlab.serving import Settings, app, guard, make_app, open_port
+from digitlab.serving import Settings, app, guard, jobs, make_app, open_port, waiting
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -49,9 +49,18 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(runs: Path) -> Iterator[Server]:
-    with running(Settings(runs=runs)) as found:
-        yield found
+def waits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a worker says that it began, and is told to go on."""
+    return tmp_path_factory.mktemp("waits")
+
+
+@pytest.fixture(scope="module")
+def server(runs: Path, waits: Path) -> Iterator[Server]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent))  # for the workers
+        patch.setenv("DIGITLAB_TEST_FOLDER", str(waits))
+        with running(Settings(runs=runs)) as found:
+            yield found
 
 
 @pytest.fixture(scope="module")
@@ -221,20 +230,17 @@ def test_a_body_that_does_not_come(server: Server, monkeypatch: pytest.MonkeyPat
 
 
 def test_busy(server: Server, picture: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guard, "MAX_BUSY", 0)
+    monkeypatch.setattr(waiting, "MOST", 0)
     answer = server.ask("POST", "/read", picture)
     is_error(answer, 503, "Try again")
     assert answer.headers["retry-after"] == "1"
     assert server.ask("GET", "/health").status == 200
 
 
-def test_a_mistake_of_ours_is_a_line_as_well(
+def test_a_bug_in_digitlab_is_a_line_as_well(
     server: Server, picture: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(*_: object, **__: object) -> None:
-        raise ZeroDivisionError("by nought")
-
-    monkeypatch.setattr(Reader, "read", fail)
+    monkeypatch.setattr(jobs, "read", hostile.fail)
     is_error(server.ask("POST", "/read", picture), 500, "unexpected")
     said, until = "", time.monotonic() + 10
     while not said and time.monotonic() < until:  # the answer goes first
@@ -310,21 +316,16 @@ def test_many_at_once(server: Server, mnist: Dataset) -> None:
 
 
 def test_others_are_answered_while_a_picture_is_read(
-    server: Server, picture: bytes, monkeypatch: pytest.MonkeyPatch
+    server: Server, picture: bytes, monkeypatch: pytest.MonkeyPatch, waits: Path
 ) -> None:
-    go, begun, read = threading.Event(), threading.Event(), Reader.read
-
-    def slow(self: Reader, *arguments: Any, **options: Any) -> Any:
-        begun.set()
-        assert go.wait(20)
-        return read(self, *arguments, **options)
-
-    monkeypatch.setattr(Reader, "read", slow)
+    monkeypatch.setattr(jobs, "read", hostile.read_slowly)
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(server.ask, "POST", "/read", picture)
-        assert begun.wait(20)
+        waiting = pool.submit(server.form, "/read", [("waits.png", picture)])
+        until = time.monotonic() + 60
+        while not (waits / "begun").exists() and time.monotonic() < until:
+            time.sleep(0.01)
         assert server.ask("GET", "/health").status == 200 and not waiting.done()
-        go.set()
+        (waits / "go").touch()
         assert waiting.result().json["text"] == "7210"
 
 
@@ -389,7 +390,6 @@ def test_every_address_and_option_is_in_the_docs() -> None:
     for words in ("`POST /read`", "`POST /predict`", "`GET /model`", "`GET /health`", "`GET /` and `/runs/`"):
         assert words in text
     assert f"over {guard.MAX_BODY // 10**6} MB ({app.MAX_JSON // 10**6} MB of JSON)" in text
-    assert f"{guard.MAX_BUSY} requests are under way" in text
 
 
 # The command.

@@ -401,14 +401,14 @@ def test_picture_errors_name_file_and_remedy(tmp_path: Path) -> None:
 
     folder = fresh()
     (folder / "1" / "note.png").write_text("not a picture")
-    refused(folder, str(folder / "1" / "note.png"), "no readable picture", "Mend or remove")
+    refused(folder, str(folder / "1" / "note.png"), "not a picture", "renamed or cut off")
 
     folder = fresh()
     whole = (folder / "1" / "1.png").read_bytes()
     (folder / "1" / "1.png").write_bytes(whole[: len(whole) // 2])
-    refused(folder, str(folder / "1" / "1.png"), "no readable picture")
+    refused(folder, str(folder / "1" / "1.png"), "damaged picture", "cut off")
     (folder / "1" / "1.png").write_bytes(b"")
-    refused(folder, str(folder / "1" / "1.png"), "no readable picture")
+    refused(folder, str(folder / "1" / "1.png"), "0 bytes")
 
     folder = fresh()
     Image.new("L", (28, 27)).save(folder / "2" / "2.png")

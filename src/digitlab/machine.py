@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import os
 import platform
 from pathlib import Path
 
-_PACKAGES = ("digitlab", "keras", "jax", "tensorflow", "torch", "numpy", "scipy", "scikit-learn")
+from digitlab.version import __version__
+
+_PACKAGES = ("keras", "jax", "tensorflow", "torch", "numpy", "scipy", "scikit-learn")
 
 
 def machine() -> dict[str, str | int]:
@@ -22,13 +25,30 @@ def machine() -> dict[str, str | int]:
 
 
 def usable_cores() -> list[int]:
-    """The cores this process may use, by number.
+    """The cores this process may use, by number: those it is bound to, and no more than its container's share.
 
     Example:
         >>> len(usable_cores()) >= 1
         True
     """
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+    bound = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
+    return bound[: container_share(Path("/sys/fs/cgroup")) or len(bound)]
+
+
+def container_share(cgroup: Path) -> int | None:
+    """How many cores' worth of time a container may use, rounded up; None where there is no limit.
+
+    Args:
+        cgroup: Where the control groups are mounted; version 2 says it in one file, version 1 in two.
+    """
+    try:
+        if (cgroup / "cpu.max").is_file():
+            quota, period = (cgroup / "cpu.max").read_text("ascii").split()
+        else:
+            quota, period = ((cgroup / "cpu" / f"cpu.cfs_{name}_us").read_text("ascii") for name in ("quota", "period"))
+        return max(1, math.ceil(int(quota) / int(period))) if quota != "max" and int(quota) > 0 else None
+    except (OSError, ValueError, ZeroDivisionError):
+        return None
 
 
 def _processor() -> str:
@@ -44,7 +64,7 @@ def _processor() -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages a result depends on, those that are installed."""
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "digitlab": __version__}
     for name in _PACKAGES:
         try:
             found[name] = importlib.metadata.version(name)

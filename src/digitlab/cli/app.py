@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from digitlab.cli import collect_commands, read_command, runs_commands, serve_command, show_commands, train_command
+from digitlab.cli import (
+    collect_commands,
+    predict_command,
+    read_command,
+    runs_commands,
+    serve_command,
+    show_commands,
+    train_command,
+)
 from digitlab.cli.errors import Options, one_line_errors
 
 app = typer.Typer(
@@ -23,7 +31,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from digitlab import __version__
+        from digitlab.version import __version__
 
         print(f"digitlab {__version__}")
         raise typer.Exit
@@ -46,6 +54,7 @@ def _add(function: object, name: str, epilog: str) -> None:
 _add(train_command.train, "train", train_command.EXAMPLES)
 _add(read_command.read, "read", read_command.EXAMPLES)
 _add(serve_command.serve, "serve", serve_command.EXAMPLES)
+_add(predict_command.predict, "predict", predict_command.EXAMPLES)
 _add(collect_commands.sheet, "sheet", "Example: [bold]digitlab sheet --out sheet.pdf --paper letter[/]")
 _add(collect_commands.collect, "collect", collect_commands.COLLECT_EXAMPLES)
 _add(show_commands.recipes, "recipes", "Example: [bold]digitlab recipes mlp2[/]")

@@ -20,7 +20,7 @@ def train_group(
 ) -> None:
     """Train a group, and print its mean, its spread and what its members know together."""
     from digitlab.cli.progress import Lines, Quiet
-    from digitlab.runs import groups
+    from digitlab.runs.group_training import train_group as train
     from digitlab.startup import compiled_programs
 
     watchers: list[Quiet] = []
@@ -33,14 +33,14 @@ def train_group(
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(compiled_programs()))
     began: list[str] = []
 
-    def told(name: str, message: dict[str, Any]) -> None:
+    def on_event(name: str, message: dict[str, Any]) -> None:
         if name not in began:
             began.append(name)
         if not quiet:
             _say(name, message)
 
     try:
-        group = groups.train_group(settings, seeds, watcher=watcher, jobs=jobs, told=told, **options)
+        group = train(settings, seeds, watcher=watcher, jobs=jobs, on_event=on_event, **options)
     except KeyboardInterrupt:
         run = getattr(watchers[-1], "run", None) if watchers else None
         called = run.info["group"] if run else began[0].rpartition("-seed")[0] if began else options["name"]

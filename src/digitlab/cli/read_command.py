@@ -41,7 +41,9 @@ class _Output:
 
 def read(
     pictures: Annotated[list[str], typer.Argument(help="Pictures, folders of pictures, or patterns.")],
-    model: Annotated[str | None, typer.Option(help="A run, or an .onnx file. (default: the network inside)")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A run, a group, or an .onnx file. (default: the network inside)")
+    ] = None,
     single: Annotated[bool, typer.Option("--single", help="The whole picture is one digit: never split.")] = False,
     reject: Annotated[bool, typer.Option("--reject/--no-reject", help="Show ? for what is no digit.")] = True,
     digits_only: Annotated[
@@ -175,12 +177,23 @@ def _print_tables(result: FileReading, named: bool) -> None:
 
 
 def model_of(model: str | None, runs: Path | None) -> str | Path | None:
-    """What `Reader` takes: a run by its name as well as by its path."""
+    """What `Reader` takes: a run by its name as well as by its path, and a group as the file it is exported to."""
     if model is None or Path(model).suffix == ".onnx":
         return model
-    from digitlab.runs import open_run
+    from digitlab.runs.groups import Group, open_reference
 
-    return open_run(model, runs).path
+    subject = open_reference(model, runs)
+    if not isinstance(subject, Group):
+        return subject.path
+    file = subject.runs[0].path.parent / f"{subject.name}.onnx"
+    newest = max((run.path / "model.keras").stat().st_mtime for run in subject.runs)
+    if not file.is_file() or file.stat().st_mtime < newest:
+        from digitlab.runs.finished import export
+        from digitlab.startup import import_keras_quickly
+
+        import_keras_quickly()
+        export(subject, "onnx")
+    return file
 
 
 def _drawings(option: str, target: Path | None, pictures: int, folder: Path) -> Path | None:

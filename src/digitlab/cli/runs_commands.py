@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,7 @@ _Runs = Annotated[
     Path | None,
     typer.Option("--runs", help="Folder of the runs. (default: $DIGITLAB_RUNS or ./runs)", show_default=False),
 ]
+_RUN_OR_GROUP = "A run: its path, name, or latest; or a group: its ensemble."
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -144,7 +146,7 @@ def _show(run: Run) -> None:
     print(f"\nreport    {run.path / 'report.html'}")
 
 
-def _print_evaluation(e: Evaluation, classes: list[str]) -> None:
+def _print_evaluation(e: Evaluation, classes: Sequence[str]) -> None:
     low, high = e.accuracy_interval
     print(f"accuracy           {100 * e.accuracy:.2f} %  (95 % interval {100 * low:.2f} to {100 * high:.2f} %)")
     print(f"mistakes           {e.samples - e.correct:,} of {e.samples:,}")
@@ -177,9 +179,9 @@ def compare(
 ) -> None:
     """Say by how much two runs, or groups of seeds, differ, and whether that is more than chance."""
     from digitlab.judging.compare import Comparison
-    from digitlab.runs import groups
+    from digitlab.runs.finished import compare as compare_subjects
 
-    found = groups.compare(first, second, folder=folder)
+    found = compare_subjects(first, second, folder=folder)
     if not as_json:
         print(found.words)
         return
@@ -200,7 +202,7 @@ def compare(
 
 
 def evaluate(
-    run: Annotated[str, typer.Argument(help="A run: its path, name, or latest.")],
+    run: Annotated[str, typer.Argument(help=_RUN_OR_GROUP)],
     data: Annotated[str | None, typer.Option(help="Other data than the run's own.")] = None,
     corrupted: Annotated[
         bool,
@@ -213,27 +215,29 @@ def evaluate(
     from digitlab.startup import import_keras_quickly
 
     import_keras_quickly()
-    from digitlab.runs import finished, open_run
+    from digitlab.runs import finished
+    from digitlab.runs.groups import open_reference
 
+    subject = open_reference(run, folder)
     if corrupted:
         from digitlab.cli.progress import counting
 
         with counting("sets of images judged") as progress:
-            robustness = finished.corrupted(run, data=data, folder=folder, progress=progress)
+            robustness = finished.evaluate_corrupted(subject, data=data, progress=progress)
         if as_json:
             print(json.dumps(robustness.to_dict()))
         else:
             _print_robustness(robustness)
         return
-    evaluation = finished.evaluate(run, data=data, folder=folder)
+    evaluation = finished.evaluate(subject, data=data)
     if as_json:
         print(json.dumps(evaluation.to_dict()))
     else:
-        _print_evaluation(evaluation, open_run(run, folder).info["data"]["classes"])
+        _print_evaluation(evaluation, subject.class_names)
 
 
 def export(
-    run: Annotated[str, typer.Argument(help="A run: its path, name, or latest; or a group, averaged.")],
+    run: Annotated[str, typer.Argument(help=_RUN_OR_GROUP)],
     kind: Annotated[str, typer.Option("--format", help="onnx, keras or h5.")] = "onnx",
     output: Annotated[
         Path | None, typer.Option(help="The file. (default: model.FORMAT in the run)", show_default=False)
@@ -244,11 +248,8 @@ def export(
     from digitlab.startup import import_keras_quickly
 
     import_keras_quickly()
-    from digitlab.runs import finished, groups
+    from digitlab.runs import finished
 
-    if groups.open_group(run, folder) is not None:
-        print(groups.export(run, kind, output=output, folder=folder))
-        return
     print(finished.export(run, kind, output=output, folder=folder))
 
 
@@ -266,7 +267,7 @@ def _print_robustness(robustness: Robustness) -> None:
 
 
 def report(
-    run: Annotated[str, typer.Argument(help="A run: its path, name, or latest.")],
+    run: Annotated[str, typer.Argument(help=_RUN_OR_GROUP)],
     folder: _Runs = None,
 ) -> None:
     """Draw a run's figures and write its report anew."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -15,29 +16,59 @@ EXAMPLES = (
 
 
 def serve(
-    model: Annotated[str | None, typer.Option(help="A run, or an .onnx file. (default: the network inside)")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A run, a group, or an .onnx file. (default: the network inside)")
+    ] = None,
     port: Annotated[int, typer.Option(help="0 for any free one.", min=0, max=65535)] = 8000,
     host: Annotated[str, typer.Option(help="0.0.0.0 to be seen by other machines.")] = "127.0.0.1",
     open_page: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     cors: Annotated[
         list[str] | None, typer.Option(help="A page elsewhere that may ask, as https://example.org; repeatable.")
     ] = None,
+    name: Annotated[
+        list[str] | None, typer.Option(help="With --host: another name of this machine, as pc7.school; repeatable.")
+    ] = None,
+    token: Annotated[
+        bool, typer.Option("--token", help="Answer only whoever opens the printed address, which has a token in it.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds that one picture may take.", min=0.1)] = 30.0,
     runs: Annotated[Path | None, typer.Option(help="Folder of the runs.", show_default=False)] = None,
 ) -> None:
     """Open a page to draw on, and answer over HTTP."""
     from digitlab.cli.read_command import model_of
-    from digitlab.serving import Settings, make_app, open_port
-    from digitlab.serving import serve as answer
-    from digitlab.serving.server import addresses, is_local
+    from digitlab.serving.jobs import reading_pool
+    from digitlab.serving.server import addresses, is_local, open_port
+    from digitlab.serving.server import serve as answer
 
     with open_port(host, port) as listening:
-        local = is_local(listening)
-        app = make_app(Settings(model_of(model, runs), runs, local, tuple(origin.rstrip("/") for origin in cors or ())))
+        pool = reading_pool(model_of(model, runs), seconds=timeout)
+        pool.launch()
+        from digitlab.serving.app import Settings, make_app  # while the workers start
+
+        settings = Settings(
+            model_of(model, runs),
+            runs,
+            is_local(listening),
+            tuple(origin.rstrip("/") for origin in cors or ()),
+            names=tuple(name or ()),
+            token=secrets.token_urlsafe(16) if token else None,
+            timeout=timeout,
+        )
+        try:
+            app = make_app(settings, pool)
+            pool.start()
+        except BaseException:
+            pool.end()
+            raise
         places = addresses(listening)
+        if settings.token is not None:
+            places = [f"{place}/?token={settings.token}" for place in places]
 
         def ready() -> None:
             print("\n".join(places), flush=True)
-            who = "Only this machine reaches it." if local else "Whoever reaches this machine may use it."
+            who = "Only this machine reaches it." if settings.local else "Whoever reaches this machine may use it."
+            if settings.token is not None:
+                who = "Whoever has an address with its token may use it."
             print(f"Open it in a browser and write a number. {who} Ctrl-C ends it.", file=sys.stderr, flush=True)
             if open_page:
                 import webbrowser

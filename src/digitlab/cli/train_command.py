@@ -20,6 +20,7 @@ from digitlab.learning.recipe import FIELDS, RECIPES
 from digitlab.learning.recipe import recipe as make_recipe
 
 if TYPE_CHECKING:
+    from digitlab.learning import Recipe
     from digitlab.runs import Run
 
 EXAMPLES = (
@@ -36,6 +37,9 @@ _TYPES: dict[str, Any] = {"int": int, "float": float, "bool": bool, "str": str, 
 def _train(
     recipe: Annotated[str, typer.Argument(help="Recipe; `digitlab recipes` lists them.")] = "mlp",
     *,
+    recipe_file: Annotated[
+        Path | None, typer.Option("--recipe", help="A recipe as a file, as `digitlab tune` leaves it.")
+    ] = None,
     data: Annotated[
         str | None, typer.Option(help="Folder of IDX files, .npz, or folder with a sub-folder a class.")
     ] = None,
@@ -63,12 +67,15 @@ def _train(
     """Train a network, judge it on the test images, and keep everything in a run folder."""
     Options.verbose = Options.verbose or verbose
     changes = {key: value for key, value in fields.items() if value is not None}
-    if resume is not None and (changes or data or model or name or validation is not None or recipe != "mlp"):
+    if recipe_file is not None and recipe != "mlp":
+        fail(f"--recipe {recipe_file} and the recipe {recipe!r}: expected one of the two", 2)
+    named = recipe != "mlp" or recipe_file is not None
+    if resume is not None and (changes or data or model or name or validation is not None or named):
         fail("--resume goes on with a run exactly as it began, so it takes no recipe, data, model or name", 2)
     try:
         if "hidden" in changes:
             changes["hidden"] = _units(changes["hidden"])
-        settings = make_recipe(recipe, **changes)
+        settings = make_recipe(recipe if recipe_file is None else _recipe_in(recipe_file), **changes)
     except RecipeError as error:
         fail(re.sub(r"^(\w+): ", lambda m: f"--{m[1].replace('_', '-')}: ", str(error)), 2)
 
@@ -108,6 +115,12 @@ def _train(
         if isinstance(watcher, Lines):
             watcher.close()
     print(json.dumps(summary(run)) if as_json else closing_words(run))
+
+
+def _recipe_in(file: Path) -> Recipe:
+    from digitlab.runs.recipe_file import load_recipe
+
+    return load_recipe(file)
 
 
 def _same_cores(reference: str, folder: Path | None) -> None:

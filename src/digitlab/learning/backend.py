@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 from digitlab.errors import DigitlabError
+
+_seeding = threading.RLock()
 
 
 def import_keras() -> Any:
@@ -49,6 +52,7 @@ def seeded(seed: int) -> Iterator[None]:
     import numpy as np
 
     keras = import_keras()
+    _seeding.acquire()  # the generators are the process's: another thread's draws would mix with these
     python_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002  (the state Keras draws from)
     try:
         if on_jax():
@@ -61,3 +65,4 @@ def seeded(seed: int) -> Iterator[None]:
     finally:
         random.setstate(python_state)
         np.random.set_state(numpy_state)  # noqa: NPY002
+        _seeding.release()

@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from digitlab.errors import RecipeError
 from digitlab.learning.backend import import_keras, seeded
 from digitlab.learning.recipe import Recipe
@@ -18,7 +20,7 @@ from digitlab.learning.recipe import Recipe
 PIXELS = 28 * 28
 
 
-def dense(recipe: Recipe, classes: int) -> Any:
+def dense(recipe: Recipe, classes: int, features: int = PIXELS) -> Any:
     """Hidden layers of `recipe.hidden` units, each activation (dropout), then one output a class.
 
     With the default recipe: 784-128 ReLU-10 softmax, 101,770 parameters.
@@ -26,6 +28,7 @@ def dense(recipe: Recipe, classes: int) -> Any:
     Args:
         recipe: Uses hidden, activation, batch_norm, dropout, output, flat_input.
         classes: Number of outputs.
+        features: Number of inputs, where they are no images: the model then takes rows, (n, features).
 
     Returns:
         A keras.Sequential: uint8 or float pictures 0..255, (n, 28, 28) or (n, 784), to (n, classes) float32.
@@ -36,8 +39,9 @@ def dense(recipe: Recipe, classes: int) -> Any:
     """
     layers = import_keras().layers
     # The rescaling is the model's own first layer: whoever loads it gives pictures as they are, 0..255.
-    stack = [layers.Input((PIXELS,) if recipe.flat_input else (28, 28), name="pixels"), layers.Rescaling(1 / 255)]
-    if not recipe.flat_input:
+    flat = recipe.flat_input or features != PIXELS
+    stack = [layers.Input((features,) if flat else (28, 28), name="pixels"), layers.Rescaling(1 / 255)]
+    if not flat:
         stack.append(layers.Flatten())
     for units in recipe.hidden:
         if recipe.batch_norm:
@@ -190,7 +194,7 @@ def deep(recipe: Recipe, classes: int) -> Any:
     )
 
 
-NETWORKS: dict[str, Callable[[Recipe, int], Any]] = {
+NETWORKS: dict[str, Callable[..., Any]] = {
     "dense": dense,
     "cnn": cnn,
     "tiny": tiny,
@@ -199,13 +203,14 @@ NETWORKS: dict[str, Callable[[Recipe, int], Any]] = {
 }
 
 
-def build(recipe: Recipe, classes: int = 10, maker: Callable[[], Any] | None = None) -> Any:
+def build(recipe: Recipe, classes: int = 10, maker: Callable[[], Any] | None = None, *, features: int = PIXELS) -> Any:
     """The recipe's network with initial weights drawn from the recipe's seed.
 
     Args:
         recipe: Its `network` names a function in `NETWORKS`, or is a user's own as `FILE.py:FUNCTION`.
         classes: Number of classes, hence outputs.
         maker: A user's function that returns the model, instead of one the recipe names.
+        features: Number of inputs; only a dense network can have other than 784.
 
     Returns:
         A built keras.Model.
@@ -214,17 +219,18 @@ def build(recipe: Recipe, classes: int = 10, maker: Callable[[], Any] | None = N
         RecipeError: no such network, or a user's function that does not give a fitting model.
     """
     with seeded(recipe.seed):
-        if maker is not None:
-            model = maker()
-        elif ".py:" in recipe.network:
-            model = _from_file(recipe.network)
+        own = maker is not None or ".py:" in recipe.network
+        if own:
+            model = maker() if maker is not None else _from_file(recipe.network)
         elif recipe.network in NETWORKS:
-            model = NETWORKS[recipe.network](recipe, classes)
+            other = {} if features == PIXELS else {"features": features}
+            model = NETWORKS[recipe.network](recipe, classes, **other)
         else:
             raise RecipeError(
                 f"network: got {recipe.network!r}, expected one of {', '.join(NETWORKS)} or FILE.py:FUNCTION"
             )
-    _check_fits(model, recipe.network, classes)
+    if own:  # those above fit as they are made
+        _check_fits(model, recipe.network, classes)
     return model
 
 
@@ -251,10 +257,13 @@ def average(models: Sequence[Any]) -> Any:
     pictures = keras.Input((28, 28), name="pictures")
     outputs = []
     for number, model in enumerate(models):
-        model.name = f"member_{number}"  # two layers of one model may not share a name
+        # Two layers of one model may not share a name, and the caller's models keep theirs.
+        member = keras.Model(model.inputs, model.outputs, name=f"member_{number}")
         shape = model.input_shape[1:]
         inputs = pictures if shape == (28, 28) else keras.layers.Reshape(shape)(pictures)
-        output = model(inputs)
+        output = member(inputs)
+        if isinstance(output, list):
+            (output,) = output
         if getattr(model.layers[-1], "activation", None) is not keras.activations.softmax:
             output = output / keras.ops.sum(output, -1, keepdims=True)  # sigmoid outputs, to probabilities
         outputs.append(output)
@@ -290,8 +299,6 @@ def _check_fits(model: Any, reference: str, classes: int) -> None:
     """Raise a RecipeError unless the model turns 28 x 28 pictures into one probability a class."""
     import math
 
-    import numpy as np
-
     keras = import_keras()
     if not isinstance(model, keras.Model):
         raise RecipeError(f"{reference}: returned {type(model).__name__}, expected a keras.Model")
@@ -318,3 +325,37 @@ def rescales(model: Any) -> bool:
     keras = import_keras()
     scaling = (keras.layers.Rescaling, keras.layers.Normalization, keras.layers.BatchNormalization)
     return any(isinstance(layer, scaling) for layer in model.layers[:3])
+
+
+def describe_layers(model: Any) -> list[dict[str, Any]]:
+    """The architecture as plain values, for the report."""
+    described = []
+    for layer in model.layers:
+        activation = getattr(getattr(layer, "activation", None), "__name__", None)
+        described.append(
+            {
+                "name": layer.name,
+                "type": type(layer).__name__,
+                "output_shape": [None, *layer.output.shape[1:]],
+                "parameters": int(layer.count_params()),
+                "activation": None if activation == "linear" else activation,
+            }
+        )
+    return described
+
+
+def first_weights(model: Any) -> np.ndarray | None:
+    """What the first layer looks for, as pictures; None where it does not look at the pixels themselves.
+
+    Returns:
+        (28, 28, units) of a dense layer, (height, width, filters) of a convolution.
+    """
+    for layer in model.layers:
+        weights = layer.get_weights()
+        if weights:
+            first = weights[0]
+            if first.ndim == 2 and first.shape[0] == 28 * 28:
+                return np.asarray(first.reshape(28, 28, -1))
+            # One channel in: with more, it does not look at the picture itself.
+            return np.asarray(first[:, :, 0]) if first.ndim == 4 and first.shape[2] == 1 else None
+    return None

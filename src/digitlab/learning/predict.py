@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,21 +28,25 @@ def predict(model: Any, images: np.ndarray) -> np.ndarray:
     return predictor(model)(images)
 
 
-def predictor(model: Any) -> Callable[[np.ndarray], np.ndarray]:
+def predictor(model: Any, weights: Sequence[np.ndarray] | None = None) -> Callable[[np.ndarray], np.ndarray]:
     """What `predict` does, for many sets of images: the network is compiled once and not for each of them.
 
     Args:
         model: A keras.Model that takes 0..255 pictures; its weights as they are now.
+        weights: To take the place of the model's own, trainable ones first.
 
     Returns:
-        A function of (n, 28, 28) uint8 that returns (n, classes) float32, each row summing to 1.
+        A function of (n, 28, 28) uint8, or of rows (n, features) for a model that takes those, that returns
+        (n, classes) float32, each row summing to 1.
     """
-    call = _forward(model)
+    call = _forward(model, weights)
 
     def probabilities(images: np.ndarray) -> np.ndarray:
         if not len(images):
             return np.zeros((0, model.output_shape[-1]), np.float32)
-        rows = [np.asarray(call(part))[:valid] for part, _, valid in padded_chunks(images)]
+        # Fewer images than a chunk are filled up to a power of two, so that not every number of them compiles anew.
+        size = min(1000, 1 << (len(images) - 1).bit_length())
+        rows = [np.asarray(call(part))[:valid] for part, _, valid in padded_chunks(images, size=size)]
         outputs = np.concatenate(rows).astype(np.float32)
         # A sigmoid network may put 0 on everything; it then knows nothing, which is 1/k each.
         total = outputs.sum(1, keepdims=True, dtype=np.float64)
@@ -51,30 +55,18 @@ def predictor(model: Any) -> Callable[[np.ndarray], np.ndarray]:
     return probabilities
 
 
-def _forward(model: Any) -> Callable[[np.ndarray], Any]:
-    """The model's forward pass, compiled where it runs on JAX."""
-    shape = model.input_shape[1:]
+def _forward(model: Any, weights: Sequence[np.ndarray] | None) -> Callable[[np.ndarray], Any]:
+    """The model's forward pass, compiled where it runs on JAX: once for all models of the same layers."""
+    variables = [*model.trainable_variables, *model.non_trainable_variables]
     if not on_jax():
         keras = import_keras()
+        shape = model.input_shape[1:]
+        for variable, value in zip(variables, weights or (), strict=weights is not None):
+            variable.assign(value)
         return lambda part: keras.ops.convert_to_numpy(
             model(part.reshape(-1, *shape).astype(np.float32), training=False)
         )
-    import jax
-    import jax.numpy as jnp
+    from digitlab.learning.step import forward
 
-    from digitlab.learning.matmul_layers import map_in_microbatches, with_matmul_layers
-
-    fast = with_matmul_layers(model)
-    trainable = [v.value for v in model.trainable_variables]
-    others = [v.value for v in model.non_trainable_variables]
-
-    @jax.jit
-    def call(trainable: Any, others: Any, part: Any) -> Any:
-        inputs = part.astype(jnp.float32).reshape(-1, *shape)
-
-        def outputs(some: Any) -> Any:
-            return fast.stateless_call(trainable, others, some, training=False)[0]
-
-        return outputs(inputs) if fast is model else map_in_microbatches(outputs, inputs)
-
-    return functools.partial(call, trainable, others)
+    values, count = weights or [v.value for v in variables], len(model.trainable_variables)
+    return functools.partial(forward(model), values[:count], values[count:])

@@ -22,9 +22,9 @@ OUTPUTS = ("softmax", "sigmoid")
 ACTIVATIONS = ("relu", "gelu", "elu", "silu", "tanh", "sigmoid")
 
 
-def _setting(default: Any, help_text: str, *, choices: tuple[str, ...] = (), bounds: str = "") -> Any:
-    """A field with its help text and, for the check, its choices or bounds (a key of `_BOUNDS`)."""
-    return field(default=default, metadata={"help": help_text, "choices": choices, "bounds": bounds})
+def _setting(default: Any, help_text: str, *, choices: tuple[str, ...] = (), bounds: str = "", search: str = "") -> Any:
+    """A field with its help text, choices or bounds (a key of `_BOUNDS`), and the range that a search tries."""
+    return field(default=default, metadata={"help": help_text, "choices": choices, "bounds": bounds, "search": search})
 
 
 # What each `bounds` text above means; kept as text so that help, docs and error message say the same thing.
@@ -60,39 +60,61 @@ class Recipe:
     name: str = _setting("mlp", "Name of the recipe this one came from.")
     description: str = _setting("784-128-10, ReLU, softmax", "One line for people.")
     network: str = _setting("dense", "Architecture: a function in digitlab.learning.models.")
-    hidden: tuple[int, ...] = _setting((128,), "Units of each hidden layer, as in 256,128; empty for none.")
+    hidden: tuple[int, ...] = _setting(
+        (128,), "Units of each hidden layer, as in 256,128; empty for none.", search="32..512"
+    )
     activation: str = _setting("relu", "Activation of the hidden layers.", choices=ACTIVATIONS)
     output: str = _setting("softmax", "Activation of the last layer.", choices=OUTPUTS)
     flat_input: bool = _setting(False, "The model takes rows of 784 pixels instead of 28 x 28 pictures.")
-    dropout: float = _setting(0.0, "Share of hidden units silenced in a training step.", bounds="from 0 to below 1")
+    dropout: float = _setting(
+        0.0, "Share of hidden units silenced in a training step.", bounds="from 0 to below 1", search="0..0.5"
+    )
     batch_norm: bool = _setting(False, "Batch normalisation before each hidden activation.")
     loss: str = _setting("sparse_categorical_crossentropy", "Keras' name of the loss.", choices=LOSSES)
-    label_smoothing: float = _setting(0.0, "Share of the label spread over all classes.", bounds="from 0 to below 1")
+    label_smoothing: float = _setting(
+        0.0, "Share of the label spread over all classes.", bounds="from 0 to below 1", search="0..0.2"
+    )
     optimizer: str = _setting("adam", "Keras' name of the optimizer.", choices=OPTIMIZERS)
     schedule: str = _setting(
         "one-cycle", "Learning rate: linear warm-up then cosine to 0, or constant.", choices=SCHEDULES
     )
-    peak_rate: float = _setting(2e-3, "Learning rate after warm-up (or all along, if constant).", bounds="above 0")
+    peak_rate: float = _setting(
+        2e-3, "Learning rate after warm-up (or all along, if constant).", bounds="above 0", search="3e-4..3e-2"
+    )
     warmup: float = _setting(
         0.2, "Share of all steps that the learning rate takes to rise.", bounds="from 0 to below 1"
     )
     weight_decay: float = _setting(
-        0.0, "Decoupled weight decay per step, times the learning rate.", bounds="of at least 0"
+        0.0, "Decoupled weight decay per step, times the learning rate.", bounds="of at least 0", search="1e-4..0.1"
     )
     average: float = _setting(
         0.0,
         "Decay a step of the running mean of the weights that is judged and kept; 0: the last weights.",
         bounds="from 0 to below 1",
     )
-    shift: float = _setting(0.0, "Augmentation: move a picture by up to this many pixels.", bounds="from 0 to 4")
-    rotate: float = _setting(0.0, "Augmentation: turn a picture by up to this many degrees.", bounds="from 0 to 20")
-    scale: float = _setting(0.0, "Augmentation: size height and width by up to this share.", bounds="from 0 to 0.5")
-    shear: float = _setting(
-        0.0, "Augmentation: slant a picture by up to this share of its height.", bounds="from 0 to 0.5"
+    shift: float = _setting(
+        0.0, "Augmentation: move a picture by up to this many pixels.", bounds="from 0 to 4", search="0..2"
     )
-    elastic: float = _setting(0.0, "Augmentation: bend by a smooth field of this s.d. in pixels.", bounds="from 0 to 4")
+    rotate: float = _setting(
+        0.0, "Augmentation: turn a picture by up to this many degrees.", bounds="from 0 to 20", search="0..12"
+    )
+    scale: float = _setting(
+        0.0, "Augmentation: size height and width by up to this share.", bounds="from 0 to 0.5", search="0..0.15"
+    )
+    shear: float = _setting(
+        0.0,
+        "Augmentation: slant a picture by up to this share of its height.",
+        bounds="from 0 to 0.5",
+        search="0..0.15",
+    )
+    elastic: float = _setting(
+        0.0, "Augmentation: bend by a smooth field of this s.d. in pixels.", bounds="from 0 to 4", search="0..0.7"
+    )
     thickness: float = _setting(
-        0.0, "Augmentation: thicken or thin strokes by up to this share of a pixel.", bounds="from 0 to 1"
+        0.0,
+        "Augmentation: thicken or thin strokes by up to this share of a pixel.",
+        bounds="from 0 to 1",
+        search="0..0.4",
     )
     epochs: int = _setting(10, "Passes over the training images.", bounds="of at least 1")
     patience: int = _setting(
@@ -100,7 +122,7 @@ class Recipe:
         "Stop after so many epochs without a better validation accuracy and keep the best epoch's weights; 0: never.",
         bounds="of at least 0",
     )
-    batch_size: int = _setting(32, "Images in a training step.", bounds="of at least 1")
+    batch_size: int = _setting(32, "Images in a training step.", bounds="of at least 1", search="16..256")
     seed: int = _setting(
         0, "Seed of weights, order and dropout; the same seed gives the same weights.", bounds="of at least 0"
     )

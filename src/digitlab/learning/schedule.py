@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -30,17 +31,27 @@ def one_cycle(peak: Any, warmup: Any, steps: Any) -> Any:
     Reference:
         L. N. Smith and N. Topin, "Super-convergence", 2018 (arXiv:1708.07120), here with a cosine on the way down.
     """
+    return _one_cycle_class()(peak, warmup, steps)
+
+
+@functools.cache
+def _one_cycle_class() -> Any:
+    """The schedule's class; made once, when Keras is there."""
     keras = import_keras()
     ops = keras.ops
 
     class OneCycle(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc, name-defined]
+        def __init__(self, peak: Any, warmup: Any, steps: Any) -> None:
+            self.peak, self.warmup, self.steps = peak, warmup, steps
+
         def __call__(self, step: Any) -> Any:
+            peak, warmup, steps = self.peak, self.warmup, self.steps
             step = ops.cast(step, "float32")
             down = 0.5 * (1 + ops.cos(math.pi * ops.clip((step - warmup) / ops.maximum(1.0, steps - warmup), 0.0, 1.0)))
             up = 0.01 + 0.99 * step / ops.maximum(1.0, warmup)  # without warm-up no step is below it
             return peak * ops.where(step < warmup, up, down)
 
         def get_config(self) -> dict[str, Any]:
-            return {"peak": peak, "warmup": warmup, "steps": steps}
+            return {"peak": self.peak, "warmup": self.warmup, "steps": self.steps}
 
-    return OneCycle()
+    return OneCycle

@@ -12,7 +12,7 @@ import contextlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -223,26 +223,57 @@ class Program:
         return jnp.where(mask, losses, 0).sum(), (mask & (outputs.argmax(-1) == labels)).sum()
 
 
-_programs: OrderedDict[str, Program] = OrderedDict()
+_programs: OrderedDict[str, Any] = OrderedDict()
 _lock = threading.Lock()
 
 
 def program(model: Any, recipe: Recipe, optimizer: Any, loss: Any) -> Program:
     """The program for this model and recipe: one made before, where it computes the same; see `Program`."""
-    key = _structure(model, recipe)
-    if key is None:
-        return Program(model, recipe, optimizer, loss)
+    chosen = [recipe.loss, recipe.optimizer, recipe.schedule, bool(recipe.weight_decay), bool(recipe.average)]
+    present = [bool(getattr(recipe, name)) for name in augment.STRENGTHS]
+    made: Program = _shared(model, [chosen, present], lambda: Program(model, recipe, optimizer, loss))
+    return made
+
+
+def forward(model: Any) -> Callable[[Any, Any, Any], Any]:
+    """The model's forward pass, compiled: (trainable values, other values, images 0..255) to its outputs."""
+
+    def make() -> Any:
+        import jax
+        import jax.numpy as jnp
+
+        fast, shape = with_matmul_layers(model), model.input_shape[1:]
+
+        def call(trainable: Any, others: Any, images: Any) -> Any:
+            def outputs(part: Any) -> Any:
+                return fast.stateless_call(trainable, others, part, training=False)[0]
+
+            inputs = images.astype(jnp.float32).reshape(-1, *shape)
+            return outputs(inputs) if fast is model else map_in_microbatches(outputs, inputs)
+
+        return jax.jit(call)
+
+    made: Callable[[Any, Any, Any], Any] = _shared(model, ["forward"], make)
+    return made
+
+
+def _shared(model: Any, what: list[Any], make: Callable[[], Any]) -> Any:
+    """What `make` makes, or made before for a model of the same layers."""
+    layers = _structure(model)
+    if layers is None:
+        return make()
+    key = json.dumps([layers, what], default=str)
     with _lock:
         if key not in _programs:
-            _programs[key] = Program(model, recipe, optimizer, loss)
+            _programs[key] = make()
             while len(_programs) > KEPT:
                 _programs.popitem(last=False)
         _programs.move_to_end(key)
         return _programs[key]
 
 
-def _structure(model: Any, recipe: Recipe) -> str | None:
-    """What decides which program is compiled, as text; None for a model whose program cannot be shared.
+def _structure(model: Any) -> list[Any] | None:
+    """The layers that decide which program is compiled; None for a model whose program cannot be shared.
 
     Shared are stacks of Keras' own layers, which is what the named networks are. The names of layers and the rates of
     dropout are left out.
@@ -250,7 +281,7 @@ def _structure(model: Any, recipe: Recipe) -> str | None:
     keras = import_keras()
     if type(model) is not keras.Sequential:
         return None
-    layers = []
+    layers: list[Any] = [model.input_shape]
     for layer in model.layers:
         if not type(layer).__module__.startswith("keras."):
             return None
@@ -258,9 +289,7 @@ def _structure(model: Any, recipe: Recipe) -> str | None:
         if type(layer) is keras.layers.Dropout:
             config["rate"] = bool(layer.rate)
         layers.append([type(layer).__name__, config])
-    chosen = [recipe.loss, recipe.optimizer, recipe.schedule, bool(recipe.weight_decay), bool(recipe.average)]
-    present = [bool(getattr(recipe, name)) for name in augment.STRENGTHS]
-    return json.dumps([model.input_shape, layers, chosen, present], default=str)
+    return layers
 
 
 def _dropouts(model: Any) -> list[Any]:

@@ -8,6 +8,6 @@ outside.
 from digitlab.processes.plain import plain_loads
 from digitlab.processes.pool import Pool
 from digitlab.processes.start import can_fork, environment, python
-from digitlab.processes.worker import MEMORY, SECONDS, Worker
+from digitlab.processes.worker import MEMORY, SECONDS, Worker, WorkerError
 
-__all__ = ["MEMORY", "SECONDS", "Pool", "Worker", "can_fork", "environment", "plain_loads", "python"]
+__all__ = ["MEMORY", "SECONDS", "Pool", "Worker", "WorkerError", "can_fork", "environment", "plain_loads", "python"]

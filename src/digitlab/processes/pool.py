@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import math
 import threading
 import time
 from collections import deque
@@ -22,7 +22,7 @@ class Pool:
         setup: as for `Worker`.
         arguments: as for `Worker`.
         seconds: for each piece of work.
-        patience: a piece that waited longer is not begun; None for as long as it takes.
+        patience: a piece that waited longer behind others is not begun; None for as long as it takes.
         memory: as for `Worker`.
         nice: as for `Worker`.
 
@@ -51,34 +51,49 @@ class Pool:
         self._ended = False
         self._workers = [Worker(setup, arguments, memory=memory, nice=nice) for _ in range(count)]
         self._threads: list[threading.Thread] = []
+        self._first = threading.Event()
+        self._failure: Exception | None = None
 
-    def start(self) -> None:
-        """Start all, and wait for one of them.
-
-        Raises:
-            DigitlabError: what `setup` raised.
-        """
-        self._workers[0].start()
+    def launch(self) -> None:
+        """Start all processes, without waiting for them."""
         with self._wake:
             if self._threads or self._ended:
                 return
+            # Each thread starts its own: Linux ends a process with the thread that started it (`inside`).
             self._threads = [threading.Thread(target=self._run, args=(one,), daemon=True) for one in self._workers]
         for thread in self._threads:
             thread.start()
 
-    def submit(self, function: Callable[..., bytes], *arguments: Any) -> Future[bytes]:
+    def start(self) -> None:
+        """Start all processes, and wait for the first.
+
+        Raises:
+            DigitlabError: what `setup` raised.
+        """
+        self.launch()
+        self._first.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    def submit(self, function: Callable[..., bytes], *arguments: Any, patient: bool = False) -> Future[bytes]:
         """Queue a piece of work, as for `Worker.ask`.
+
+        Args:
+            function: as there.
+            arguments: as there.
+            patient: it is done however long it waited.
 
         Returns:
             A future; `ProcessError` in it for what took too long, waited too long or died.
         """
-        if not self._threads:
-            self.start()
+        self.launch()
         future: Future[bytes] = Future()
         with self._wake:
             if self._ended:
                 raise ProcessError("was asked after its end", timed_out=False)
-            self._jobs.append((future, time.monotonic(), function, arguments))
+            # One with nothing before it waits only for a process to start.
+            patience = math.inf if patient or self.patience is None or not self._jobs else self.patience
+            self._jobs.append((future, time.monotonic() + patience, function, arguments))
             self._wake.notify()
         return future
 
@@ -88,25 +103,32 @@ class Pool:
         return len(self._jobs)
 
     def _run(self, worker: Worker) -> None:
-        with contextlib.suppress(Exception):
-            worker.start()  # before there is work: half a second that nobody waits for
         while True:
+            self._make_ready(worker)
             with self._wake:
                 while not self._jobs and not self._ended:
                     self._wake.wait()
                 if self._ended:
+                    worker.end()
                     return
-                future, since, function, arguments = self._jobs.popleft()
+                future, until, function, arguments = self._jobs.popleft()
             if not future.set_running_or_notify_cancel():
                 continue
             try:
-                if self.patience is not None and time.monotonic() - since > self.patience:
+                if time.monotonic() > until:
                     raise ProcessError("waited too long", timed_out=False, busy=True)
                 future.set_result(worker.ask(function, *arguments, seconds=self.seconds))
             except BaseException as error:
                 future.set_exception(error)
-            if self._ended:
-                return
+
+    def _make_ready(self, worker: Worker) -> None:
+        """Start it before there is work: half a second that nobody waits for, also after it died."""
+        try:
+            worker.start()
+            self._failure = None
+        except Exception as error:
+            self._failure = error
+        self._first.set()
 
     def end(self) -> None:
         """End all processes at once; what was not done raises `ProcessError`."""
@@ -119,11 +141,6 @@ class Pool:
             if future.set_running_or_notify_cancel():
                 future.set_exception(ProcessError("was not begun", timed_out=False))
         for worker in self._workers:
-            process = worker._process
-            if process is not None:
-                with contextlib.suppress(OSError):
-                    process.kill()  # its thread then hears of it
+            worker.kill()  # its thread then hears of it
         for thread in self._threads:
-            thread.join(2)
-        for worker in self._workers:
-            worker.end()
+            thread.join(0.5)

@@ -28,6 +28,10 @@ MEMORY = 2 << 30
 START_SECONDS = 60.0
 
 
+class WorkerError(Exception):
+    """An exception that nobody meant to raise, from a worker: its kind and its message."""
+
+
 class Worker:
     """One process that does one piece of work after another, started when it is first asked.
 
@@ -104,6 +108,7 @@ class Worker:
         Raises:
             DigitlabError: what the function raised.
             ProcessError: it took too long or too much memory, or the process died.
+            WorkerError: the function raised anything else.
         """
         self.start()
         self._send((function, arguments, seconds))
@@ -141,7 +146,14 @@ class Worker:
             raise getattr(errors, name)(message)
         if kind == b"M":
             raise ProcessError("takes more memory than one picture may", timed_out=False)
-        raise RuntimeError(f"{name}: {message}")
+        raise WorkerError(f"{name}: {message}")
+
+    def kill(self) -> None:
+        """End the process from another thread than the one that asks, which hears of it."""
+        process = self._process
+        if process is not None:
+            with contextlib.suppress(OSError):
+                process.kill()
 
     def end(self) -> int:
         """End the process at once, in the middle of whatever it does; returns its exit code."""

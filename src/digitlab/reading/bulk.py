@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
 import pickle
 import time
 from collections import deque
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from digitlab.errors import ProcessError, ReadingError
+from digitlab.machine import usable_cores
 from digitlab.processes import SECONDS, Pool, Worker, can_fork, plain_loads
 from digitlab.reading.reader import Reader
 from digitlab.reading.results import Reading
@@ -130,7 +130,7 @@ def read_files(names: Iterable[str | Path], options: ReadOptions | None = None) 
     for folder in (options.annotate, options.stages):
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-    workers = options.workers or (os.cpu_count() or 1 if len(files) >= WORTH_A_POOL else 1)
+    workers = options.workers or (len(usable_cores()) if len(files) >= WORTH_A_POOL else 1)
     if workers == 1:
         yield from _read_in_turn(files, options)
     else:

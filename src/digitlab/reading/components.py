@@ -14,6 +14,8 @@ CUT = 0.36
 EIGHT = np.ones((3, 3), dtype=bool)
 # More blobs than this on one page are grain, hatching or print, and the largest are kept.
 MAX_BLOBS = 3000
+# More pieces than this, most of them not as tall as this in working pixels: grain. A digit of 10 pixels can be read.
+GRAINS, GRAIN = 400, 9
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,24 @@ def _pieces(own: np.ndarray, values: np.ndarray, dark: float) -> list[tuple[np.n
             cuts = ndimage.find_objects(parts, number)
     pieces = [(parts[cut] == part, cut) for part, cut in enumerate(cuts, 1)]
     return [(piece, cut) for piece, cut in pieces if np.count_nonzero(piece) >= 4]
+
+
+def is_grain(blobs: list[Blob]) -> bool:
+    """Say whether a page's pieces are its grain: very many, and most too small to be digits.
+
+    Of a noisy empty page thousands of specks are left, and each would be cut out, split and asked about.
+
+    Args:
+        blobs: what may be writing.
+
+    Returns:
+        True where nothing is written there.
+
+    Example:
+        >>> is_grain([Blob(0, 0, np.ones((4, 4), bool), 1.0)] * 1000)
+        True
+    """
+    return len(blobs) > GRAINS and float(np.median([blob.height for blob in blobs])) < GRAIN
 
 
 def usual_height(blobs: list[Blob]) -> float:

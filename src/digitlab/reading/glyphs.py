@@ -12,6 +12,7 @@ from digitlab.reading.components import (
     Blob,
     blobs_of,
     drop_what_is_no_writing,
+    is_grain,
     page_contrast,
     rejoin,
     union,
@@ -118,6 +119,8 @@ def find_glyphs(picture: Picture, *, single: bool = False, judge: Judge | None =
         # What lies in the sheet's rim for the most part is its edge.
         pieces = [piece for piece in pieces if sheet[1][piece.window][piece.mask].mean() > 0.4]
     pieces, tall = drop_what_is_no_writing(pieces, ink.shape)
+    if is_grain(pieces):
+        pieces = []
     if single:
         blobs = [_all_of(pieces)] if pieces else []
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from digitlab.errors import ReadingError
+from digitlab.machine import usable_cores
 
 # Pictures a call: 256 keep the activations within the processor's cache and lose nothing to overhead.
 BATCH = 256
@@ -87,7 +87,7 @@ def open_model(path: Path, *, threads: int | None = None) -> OnnxModel:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or os.cpu_count() or 1
+    options.intra_op_num_threads = threads or len(usable_cores())
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     # Spinning threads would take the cores from whatever else reads or decodes.

@@ -1,4 +1,7 @@
-"""What can be done with a finished run: judge it again, on other or worse pictures, export it, redraw its report."""
+"""What can be done with a finished run or a group: judge it again, on other or worse images, compare, export, redraw.
+
+Wherever a function takes a `reference`, that is a run's path or name, ``latest``, a group's name, or a Run or Group.
+"""
 
 from __future__ import annotations
 
@@ -11,48 +14,55 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from digitlab.data import Dataset
-from digitlab.errors import DataError, ExportError
+from digitlab.errors import DataError, ExportError, RunError
 from digitlab.learning.export import FORMATS, export_model
-from digitlab.machine import machine
-from digitlab.runs.folder import FORMAT, open_run, write_json
-from digitlab.runs.gather import (
-    dataset_of,
-    figure_content,
-    first_weights,
-    judged_data,
-    onnx_metadata,
-    report_content,
-    write_report,
-)
+from digitlab.machine import usable_cores
+from digitlab.runs.folder import FORMAT, Reference, Run, write_json
+from digitlab.runs.gather import dataset_of, figure_content, judged_data, report_content, write_report
+from digitlab.runs.groups import Group, open_reference
 
 if TYPE_CHECKING:
     from digitlab.judging import Evaluation
+    from digitlab.judging.compare import Comparison, GroupComparison
     from digitlab.judging.robustness import Robustness
 
 
-def report(reference: str | Path, *, data: Dataset | None = None, folder: str | Path | None = None) -> Path:
-    """Draw the figures and write the report of a finished run anew; returns the report's path.
+def report(reference: Reference | Group, *, data: Dataset | None = None, folder: str | Path | None = None) -> Path:
+    """Draw the figures of a finished run and write its report anew; of a group, write a report on the ensemble.
+
+    Args:
+        reference: The run or the group.
+        data: The Dataset, if it was trained on one given as an object.
+        folder: Where runs live.
+
+    Returns:
+        The report's path: ``report.html`` in the run's folder, ``GROUP.html`` beside the folders of a group's runs.
 
     Raises:
-        RunError: no such run, not finished, or its data changed.
+        RunError: no such run or group, not finished, or its data changed.
     """
+    subject = open_reference(reference, folder)
+    dataset = dataset_of(subject, data)
+    if isinstance(subject, Group):
+        file = subject.runs[0].path.parent / f"{subject.name}.html"
+        write_report(file, report_content(subject, dataset, None))
+        return file
+    from digitlab.learning.models import first_weights
     from digitlab.showing.figures import save_figures
 
-    run = open_run(reference, folder)
-    dataset = dataset_of(run, data)
-    content = report_content(run, dataset, first_weights(run.model))
-    save_figures(run.path / "figures", figure_content(dataset, content))
-    write_report(run, content)
-    return run.path / "report.html"
+    content = report_content(subject, dataset, first_weights(subject.model))
+    save_figures(subject.path / "figures", figure_content(dataset, content))
+    write_report(subject.path / "report.html", content)
+    return subject.path / "report.html"
 
 
 def evaluate(
-    reference: str | Path,
+    reference: Reference | Group,
     *,
     data: str | Path | Dataset | None = None,
     folder: str | Path | None = None,
 ) -> Evaluation:
-    """Judge a run's model on the test pictures of its own or of other data; the run's folder is left as it is.
+    """Judge a run's or a group's model on the test images of its own or of other data; nothing is written.
 
     The temperature is the one fitted on the run's own validation images, never on the data judged here.
 
@@ -61,34 +71,41 @@ def evaluate(
         DataError: the data cannot be read, or has more classes than the model.
     """
     from digitlab.judging import evaluate as judge
-    from digitlab.learning.predict import predict
 
-    run = open_run(reference, folder)
-    kept = run.predictions
-    dataset = judged_data(run, data)
-    validation = (kept["validation_probabilities"], kept["validation_labels"])
+    subject = open_reference(reference, folder)
+    arrays = subject.predictions
+    dataset = judged_data(subject, data)
+    validation = (arrays["validation_probabilities"], arrays["validation_labels"])
     return judge(
-        predict(run.model, dataset.test.images),
+        _predictor(subject)(dataset.test.images),
         dataset.test.labels,
         validation=validation if len(validation[1]) else None,
         doubtful=dataset.doubtful,
     )
 
 
-def corrupted(
-    reference: str | Path,
+def _predictor(subject: Run | Group) -> Callable[[np.ndarray], np.ndarray]:
+    """A function of images (n, 28, 28) uint8: a run's probabilities, (n, k) float32, or the mean of a group's."""
+    from digitlab.learning.predict import predictor
+
+    members = [predictor(run.model) for run in (subject.runs if isinstance(subject, Group) else [subject])]
+    return lambda images: np.asarray(np.mean([member(images) for member in members], axis=0, dtype=np.float32))
+
+
+def evaluate_corrupted(
+    reference: Reference | Group,
     *,
     data: str | Path | Dataset | None = None,
     folder: str | Path | None = None,
     kinds: Sequence[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Robustness:
-    """Judge a run's model on its test pictures made worse in many ways; the run keeps it, for its report.
+    """Judge a model on its test images made worse in many ways; a run keeps the result, for its report.
 
     Worker threads make the pictures, one a core, while the model reads those already made.
 
     Args:
-        reference: The run's path or name, or ``latest``.
+        reference: The run or the group.
         data: Other data than the run's own; then nothing is kept.
         folder: Where runs live.
         kinds: Names in `digitlab.judging.corruptions.CORRUPTIONS`; all of them if absent, fewer are not kept.
@@ -103,17 +120,16 @@ def corrupted(
     """
     from digitlab.judging.corruptions import CORRUPTIONS, corrupt
     from digitlab.judging.robustness import Robustness
-    from digitlab.learning.predict import predictor
 
     chosen = list(CORRUPTIONS if kinds is None else kinds)
     unknown = [kind for kind in chosen if kind not in CORRUPTIONS]
     if unknown or not chosen:
         raise DataError(f"no corruption {unknown[0] if unknown else ''!r}, expected some of {', '.join(CORRUPTIONS)}")
-    run = open_run(reference, folder)
-    test = judged_data(run, data).test
+    subject = open_reference(reference, folder)
+    test = judged_data(subject, data).test
     if not len(test):
-        raise DataError(f"{data or run.path}: no test pictures. Give data that has some")
-    read = predictor(run.model)
+        raise DataError(f"{data or subject.name}: no test images. Give data that has some")
+    read = _predictor(subject)
 
     def accuracy(images: np.ndarray) -> float:
         return float((read(images).argmax(axis=1) == test.labels).mean())
@@ -121,7 +137,7 @@ def corrupted(
     untouched = accuracy(test.images)
     jobs = [(kind, strength + 1) for kind in chosen for strength in range(len(CORRUPTIONS[kind].strengths))]
     accuracies: dict[str, list[float]] = {kind: [] for kind in chosen}
-    workers = int(machine()["cores"])
+    workers = len(usable_cores())
     with ThreadPoolExecutor(workers) as pool:
         # Only a few sets ahead: all 95 at once would be 750 MB.
         waiting = deque(pool.submit(corrupt, test.images, *job) for job in jobs[: workers + 1])
@@ -137,40 +153,74 @@ def corrupted(
             for future in waiting:
                 future.cancel()
     robustness = Robustness(untouched, accuracies, len(test))
-    if data is None and kinds is None:
-        write_json(run.path / "corruptions.json", {"format": FORMAT, "test": robustness.to_dict()})
+    if data is None and kinds is None and isinstance(subject, Run):
+        write_json(subject.path / "corruptions.json", {"format": FORMAT, "test": robustness.to_dict()})
     return robustness
 
 
 def export(
-    reference: str | Path,
+    reference: Reference | Group,
     kind: str = "onnx",
     *,
     output: str | Path | None = None,
     data: Dataset | None = None,
     folder: str | Path | None = None,
 ) -> Path:
-    """Write a run's model for other programs, checked against the model on real pictures first.
+    """Write a model for other programs, checked on real images first; of a group, one that averages its runs'.
 
     Args:
-        reference: The run.
+        reference: The run or the group.
         kind: "onnx", "keras" or "h5".
-        output: The file; else ``model.KIND`` in the run's folder.
-        data: The Dataset, if the run was given one as an object.
+        output: The file; else ``model.KIND`` in the run's folder, ``GROUP.KIND`` beside the folders of a group's runs.
+        data: The Dataset, if it was trained on one given as an object.
         folder: Where runs live.
 
     Returns:
-        The file's path.
+        The file's path; the Reader and `digitlab read --model` take it, if it is ONNX.
 
     Raises:
-        RunError: no such run, or not finished.
+        RunError: no such run or group, not finished, or a group of one run.
         ExportError: an unknown format, a layer that cannot be written, or answers that differ.
+
+    Example:
+        >>> export("latest", "onnx")  # doctest: +SKIP
+        PosixPath('runs/mlp-20261124-101500/model.onnx')
     """
     if kind not in FORMATS:
         raise ExportError(f"format: got {kind!r}, expected one of {', '.join(FORMATS)}")
-    run = open_run(reference, folder)
-    images = dataset_of(run, data).test.images[:200]
-    path = Path(output) if output else run.path / f"model.{kind}"
+    subject = open_reference(reference, folder)
+    if isinstance(subject, Group):
+        if len(subject.runs) < 2:
+            raise RunError(f"{subject.name}: no group of at least two finished runs. `digitlab runs` lists the runs")
+        path, members = subject.runs[0].path.parent / f"{subject.name}.{kind}", [run.model for run in subject.runs]
+    else:
+        path, members = subject.path / f"model.{kind}", []
+    path = Path(output) if output else path
     if path.suffix != f".{kind}":
         raise ExportError(f"{path}: expected a file that ends in .{kind}")
-    return export_model(run.model, path, images, onnx_metadata(run, run.evaluation))
+    images = dataset_of(subject, data).test.images[:200]
+    return export_model(subject.model, path, images, subject.metadata, members)
+
+
+def compare(
+    first: Reference | Group, second: Reference | Group, *, folder: str | Path | None = None
+) -> Comparison | GroupComparison:
+    """How much two runs, or two groups, differ on the same test images, and whether that is more than chance.
+
+    A run beside a group is compared as a group of one.
+
+    Raises:
+        RunError: no such run or group, not finished, or judged on different test images.
+    """
+    from digitlab.judging.compare import compare_groups, compare_runs
+
+    subjects = [open_reference(reference, folder) for reference in (first, second)]
+    groups = [subject if isinstance(subject, Group) else Group(subject.name, (subject,)) for subject in subjects]
+    names = (groups[0].name, groups[1].name)
+    if len({run.info["data"]["test_sha256"] for group in groups for run in group.runs}) > 1:
+        raise RunError(f"{names[0]} and {names[1]}: judged on different test images, so they cannot be compared")
+    if any(isinstance(subject, Group) for subject in subjects):
+        return compare_groups(groups[0].correct, groups[1].correct, names=names)
+    left, right = (subject.predictions for subject in subjects)
+    probabilities = (left["test_probabilities"], right["test_probabilities"])
+    return compare_runs(left["test_labels"], *probabilities, names=names)

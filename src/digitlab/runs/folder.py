@@ -32,8 +32,11 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 
+# How a run is named: its path, its name in the folder of runs, "latest", or the Run itself.
+Reference = str | os.PathLike[str]
+
 # What `state` in run.json can say. A run that says "training" while nobody holds its lock was killed.
-STATES = ("training", "interrupted", "failed", "finished")
+STATES = ("training", "interrupted", "failed", "trained", "finished")
 
 
 def runs_folder(folder: str | Path | None = None) -> Path:
@@ -54,6 +57,10 @@ class Run:
     """
 
     path: Path
+
+    def __fspath__(self) -> str:
+        """The folder, so that a Run can be given wherever a path is expected."""
+        return str(self.path)
 
     @property
     def name(self) -> str:
@@ -79,6 +86,16 @@ class Run:
     def recipe(self) -> Recipe:
         """The recipe it was trained by."""
         return Recipe.from_dict(self.info["recipe"])
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What label 0, 1, … mean."""
+        return tuple(self.info["data"]["classes"])
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What an exported file says of itself: labels, recipe, seed, accuracy, temperature for the Reader."""
+        return metadata(self.info, self.evaluation)
 
     @functools.cached_property
     def history(self) -> dict[str, list[float]]:
@@ -184,6 +201,20 @@ class Run:
         return load(file) if file.exists() else None
 
 
+def metadata(info: Mapping[str, Any], evaluation: Evaluation) -> dict[str, str]:
+    """What an exported file says of itself, from `run.json` and what is known of the network."""
+    return {
+        "labels": " ".join(info["data"]["classes"]),
+        "input": "uint8 (n, 28, 28), 0..255, ink bright on 0",
+        "recipe": json.dumps(info["recipe"]),
+        "seed": str(info["seed"]),
+        "data_sha256": info["data"]["sha256"],
+        "test_accuracy": f"{evaluation.accuracy:.6g}",
+        "temperature": f"{evaluation.temperature or 1.0:.6g}",
+        "digitlab": info["versions"]["digitlab"],
+    }
+
+
 def history_csv(history: Mapping[str, list[float]]) -> str:
     """The history as CSV, whole precision, an empty cell where there is no value."""
     out = io.StringIO()
@@ -276,18 +307,21 @@ def _read_info(path: Path) -> dict[str, Any]:
     return info
 
 
-def open_run(reference: str | Path, folder: str | Path | None = None) -> Run:
-    """The run at a path, or of that name in the runs folder; ``latest`` is the newest one.
+def open_run(reference: Reference, folder: str | Path | None = None) -> Run:
+    """The run at a path, or of that name in the runs folder; ``latest`` is the newest one; a Run is itself.
 
     Raises:
         RunError: no such run, or its `run.json` is damaged or of another format.
     """
-    if str(reference) == "latest":
+    if not isinstance(reference, str | os.PathLike):
+        raise RunError(f"run: got a {type(reference).__name__}, expected a run's name or path, or a Run")
+    reference = os.fspath(reference)
+    if reference == "latest":
         found = list_runs(folder)
         if not found:
             raise RunError(f"{runs_folder(folder)}: no runs yet; make one with: digitlab train")
         return found[-1]
-    for path in (Path(reference), runs_folder(folder) / str(reference)):
+    for path in (Path(reference), runs_folder(folder) / reference):
         if path.is_dir():
             run = Run(path)
             _ = run.info  # says at once what is wrong with it

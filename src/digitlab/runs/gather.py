@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from digitlab.data import Dataset, load
+from digitlab.data.dataset import as_dataset
 from digitlab.errors import DataError, RunError
 from digitlab.files import write_atomically
 from digitlab.learning.recipe import RECIPES
 from digitlab.runs.folder import Run
+from digitlab.runs.groups import Group
 
 if TYPE_CHECKING:
-    from digitlab.judging import Evaluation
     from digitlab.showing import ReportContent
     from digitlab.showing.figures import FigureContent
 
 
-def dataset_of(run: Run, data: Dataset | None) -> Dataset:
-    """The data a run was trained and judged on, loaded again and checked."""
+def dataset_of(subject: Run | Group, data: Dataset | None) -> Dataset:
+    """The data a run or a group was trained and judged on, loaded again and checked."""
+    run = subject.runs[0] if isinstance(subject, Group) else subject
     kept = run.info["data"]
     if data is None and kept["source"] is None:
         raise RunError(f"{run.path}: was trained on a Dataset made in Python; call this there with data=…")
@@ -34,85 +35,56 @@ def dataset_of(run: Run, data: Dataset | None) -> Dataset:
     return dataset
 
 
-def onnx_metadata(run: Run, evaluation: Evaluation) -> dict[str, str]:
-    """What the ONNX file says of itself; `temperature` is what the Reader calibrates with."""
-    info = run.info
-    return {
-        "labels": " ".join(info["data"]["classes"]),
-        "input": "uint8 (n, 28, 28), 0..255, ink bright on 0",
-        "recipe": json.dumps(info["recipe"]),
-        "seed": str(info["seed"]),
-        "data_sha256": info["data"]["sha256"],
-        "test_accuracy": f"{evaluation.accuracy:.6g}",
-        "temperature": f"{evaluation.temperature or 1.0:.6g}",
-        "digitlab": info["versions"]["digitlab"],
-    }
-
-
-def describe_layers(model: Any) -> list[dict[str, Any]]:
-    """The architecture as plain values, for the report."""
-    described = []
-    for layer in model.layers:
-        activation = getattr(getattr(layer, "activation", None), "__name__", None)
-        described.append(
-            {
-                "name": layer.name,
-                "type": type(layer).__name__,
-                "output_shape": [None, *layer.output.shape[1:]],
-                "parameters": int(layer.count_params()),
-                "activation": None if activation == "linear" else activation,
-            }
-        )
-    return described
-
-
-def first_weights(model: Any) -> np.ndarray | None:
-    """What the first layer looks for, as pictures; None where it does not look at the pixels themselves.
-
-    Returns:
-        (28, 28, units) of a dense layer, (height, width, filters) of a convolution.
-    """
-    for layer in model.layers:
-        weights = layer.get_weights()
-        if weights:
-            first = weights[0]
-            if first.ndim == 2 and first.shape[0] == 28 * 28:
-                return np.asarray(first.reshape(28, 28, -1))
-            # One channel in: with more, it does not look at the picture itself.
-            return np.asarray(first[:, :, 0]) if first.ndim == 4 and first.shape[2] == 1 else None
-    return None
-
-
-def report_content(run: Run, dataset: Dataset, first_weights: np.ndarray | None) -> ReportContent:
-    """What figures and report show, read from the run's folder."""
+def report_content(subject: Run | Group, dataset: Dataset, first_weights: np.ndarray | None) -> ReportContent:
+    """What figures and report show, read from the folder of a run or of each run of a group."""
     from digitlab.showing import ReportContent
 
-    info, predictions = run.info, run.predictions
+    runs = subject.runs if isinstance(subject, Group) else (subject,)
+    infos = [run.info for run in runs]
+    info = infos[-1]
+    robustness = subject.robustness if isinstance(subject, Run) else None
     return ReportContent(
-        name=run.name,
+        name=subject.name,
         created=info["created"],
-        recipe=info["recipe"],
-        description=info["recipe"]["description"],
+        recipe=info["recipe"] if isinstance(subject, Run) else {**info["recipe"], "seed": _listed(subject.seeds)},
+        description=info["recipe"]["description"]
+        + ("" if isinstance(subject, Run) else f", ensemble of {len(runs)} seeds"),
         data_name=dataset.name,
         data_sha256=dataset.sha256,
         data_counts=info["data"]["counts"],
         class_names=dataset.class_names,
         machine=info["machine"],
         versions=info["versions"],
-        seconds=info["seconds"],
-        history=run.history,
-        evaluation=run.evaluation,
+        seconds={stage: sum(one["seconds"].get(stage, 0) for one in infos) for stage in info["seconds"]},
+        history=_mean_history([run.history for run in runs]),
+        evaluation=subject.evaluation,
         images=dataset.test.images,
         labels=dataset.test.labels,
-        probabilities=predictions["test_probabilities"],
+        probabilities=subject.predictions["test_probabilities"],
         layers=info["layers"],
         first_weights=first_weights,
-        model_file="model.keras",
-        seed=info["seed"],
-        parameters=info["parameters"],
+        model_file="model.keras" if isinstance(subject, Run) else "",
+        seed=info["seed"] if isinstance(subject, Run) else _listed(subject.seeds),
+        parameters=sum(one["parameters"] for one in infos),
         recipe_changes=_changes(info["recipe"]),
-        corruptions=robustness.accuracies if (robustness := run.robustness) else None,
+        corruptions=robustness.accuracies if robustness else None,
     )
+
+
+def _listed(seeds: list[int]) -> str:
+    return ", ".join(map(str, seeds))
+
+
+def _mean_history(histories: list[dict[str, list[float]]]) -> dict[str, list[float]]:
+    """The mean over the runs epoch by epoch, as far as all of them went; of one run its own history."""
+    if len(histories) == 1:
+        return histories[0]
+    return {
+        name: np.mean([column[: len(short)] for column in columns], axis=0).tolist()
+        for name in histories[0]
+        for columns in [[history[name] for history in histories]]
+        for short in [min(columns, key=len)]
+    }
 
 
 def _changes(fields: dict[str, Any]) -> dict[str, Any]:
@@ -140,26 +112,26 @@ def figure_content(dataset: Dataset, content: ReportContent) -> FigureContent:
     )
 
 
-def write_report(run: Run, content: ReportContent) -> None:
-    """Fill the report's template and put it into the run's folder."""
+def write_report(file: Path, content: ReportContent) -> None:
+    """Fill the report's template and write it."""
     from digitlab.showing import render
 
-    write_atomically(run.path / "report.html", render(content))
+    write_atomically(file, render(content))
 
 
-def judged_data(run: Run, data: str | Path | Dataset | None) -> Dataset:
-    """The data to judge a run's model on: its own, or other data of no more classes than it knows.
+def judged_data(subject: Run | Group, data: str | Path | Dataset | None) -> Dataset:
+    """The data to judge a model on: its own, or other data of no more classes than it knows.
 
     Raises:
         DataError: the data cannot be read, or has more classes than the model.
     """
     if data is None:
-        return dataset_of(run, None)
-    dataset = data if isinstance(data, Dataset) else load(data, validation=0)
-    classes = run.predictions["test_probabilities"].shape[1]
+        return dataset_of(subject, None)
+    dataset = as_dataset(data, validation=0)
+    classes = len(subject.class_names)
     if len(dataset.class_names) > classes:
         raise DataError(
-            f"{dataset.source or dataset.name}: has {len(dataset.class_names)} classes, the model of {run.path} knows "
-            f"{classes}. Give data of the same classes"
+            f"{dataset.source or dataset.name}: has {len(dataset.class_names)} classes, the model of {subject.name} "
+            f"knows {classes}. Give data of the same classes"
         )
     return dataset

@@ -21,7 +21,7 @@ from digitlab.machine import usable_cores
 from digitlab.processes import environment, python
 
 # What is called for each line of a process: its task's name, and {"epoch": …} or {"stage": …}.
-Told = Callable[[str, dict[str, Any]], None]
+OnEvent = Callable[[str, dict[str, Any]], None]
 
 
 def shares(cores: Sequence[int], jobs: int) -> list[list[int]]:
@@ -38,13 +38,13 @@ def shares(cores: Sequence[int], jobs: int) -> list[list[int]]:
     return [list(cores[i * size : (i + 1) * size]) for i in range(jobs)]
 
 
-def run_at_once(tasks: Sequence[dict[str, Any]], jobs: int, told: Told) -> None:
+def run_at_once(tasks: Sequence[dict[str, Any]], jobs: int, on_event: OnEvent) -> None:
     """Do all tasks, at most `jobs` at a time and never more than there are cores.
 
     Args:
         tasks: What `digitlab.runs.worker` takes, each with a "name".
         jobs: At least 1.
-        told: Called as they go on, one call at a time.
+        on_event: Called as they go on, one call at a time.
 
     Raises:
         RunError: one failed; those that ran beside it are finished first, those behind it not begun.
@@ -63,7 +63,7 @@ def run_at_once(tasks: Sequence[dict[str, Any]], jobs: int, told: Told) -> None:
                 task = waiting.get_nowait()
             except queue.Empty:
                 return
-            error = _run_one(task, cores, told, live, lock)
+            error = _run_one(task, cores, on_event, live, lock)
             if error:
                 failures.append(error)
                 stop.set()
@@ -89,7 +89,7 @@ def run_at_once(tasks: Sequence[dict[str, Any]], jobs: int, told: Told) -> None:
 
 
 def _run_one(
-    task: dict[str, Any], cores: list[int], told: Told, live: set[subprocess.Popen[bytes]], lock: threading.Lock
+    task: dict[str, Any], cores: list[int], on_event: OnEvent, live: set[subprocess.Popen[bytes]], lock: threading.Lock
 ) -> str | None:
     """Do one task in a process; what went wrong, if something did."""
     process = subprocess.Popen(  # noqa: S603  (this Python, a module of ours)
@@ -120,7 +120,7 @@ def _run_one(
                 problem = message["error"]
             else:
                 with lock:
-                    told(task["name"], message)
+                    on_event(task["name"], message)
         if process.wait() not in (0, 130) and problem is None:
             reader.join()
             words = b"".join(said).decode(errors="replace").strip().splitlines()

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from digitlab.data import Dataset, load
+from digitlab.data import Dataset
+from digitlab.data.dataset import Arrays, as_dataset
 from digitlab.errors import ExportError, RecipeError, RunError
 from digitlab.files import write_atomically
 from digitlab.learning.export import export_model
@@ -31,10 +32,7 @@ from digitlab.runs.folder import (
 )
 from digitlab.runs.gather import (
     dataset_of,
-    describe_layers,
     figure_content,
-    first_weights,
-    onnx_metadata,
     report_content,
     write_report,
 )
@@ -86,7 +84,7 @@ class Stopwatch:
 def train(
     recipe: str | Recipe = "mlp",
     *,
-    data: str | Path | Dataset | None = None,
+    data: str | Path | Dataset | Arrays | None = None,
     validation: int = 5000,
     model: str | Callable[[], Any] | None = None,
     engine: str = "auto",
@@ -95,6 +93,7 @@ def train(
     group: str | None = None,
     begin_with: Callable[[], Any] | None = None,
     about: Mapping[str, Any] | None = None,
+    judge: bool = True,
     watcher: Watcher | None = None,
     stopwatch: Stopwatch | None = None,
     **changes: Any,
@@ -103,8 +102,9 @@ def train(
 
     Args:
         recipe: A name in `digitlab.RECIPES`, or a Recipe.
-        data: None for the bundled MNIST, a path (see `digitlab.load`), or a Dataset.
-        validation: How many of the last training images are kept for validation; 0 trains on all.
+        data: None for the bundled MNIST, a path (see `digitlab.load`), a Dataset, or arrays as Keras' data sets give
+            them: ``((train_images, train_labels), (test_images, test_labels))``.
+        validation: How many training images are kept for validation, as for `digitlab.load`; 0 trains on all.
         model: A Keras model of your own instead of the recipe's: ``"my_file.py:build"``, or a function that returns
             it. It takes raw 0..255 pictures, so begin it with ``Rescaling(1 / 255)``.
         engine: "auto", "compiled" or "fit".
@@ -113,6 +113,8 @@ def train(
         group: The group of seeds it belongs to; see `digitlab.runs.groups`.
         begin_with: Gives a trained model to begin from, in place of fresh weights; the recipe stays as it is.
         about: More to write into run.json; "parent" marks a run that was taught by another.
+        judge: False only trains: the test images are not looked at, nothing is drawn, and the run's state is "trained";
+            it has ``run.model`` and ``run.history``, and `resume` judges it later.
         watcher: Told how far it is.
         stopwatch: One that is running already, so that the run's seconds count from there.
         **changes: Fields of the recipe, as in ``epochs=3``.
@@ -131,6 +133,7 @@ def train(
         0.982
     """
     from digitlab.learning.engine import check_engine
+    from digitlab.learning.models import describe_layers
     from digitlab.showing.figures.process import Drawer
 
     watcher, stopwatch = watcher or Watcher(), stopwatch or Stopwatch()
@@ -139,8 +142,8 @@ def train(
     own = None if begin_with else _own_model(settings.network)
     check_free(runs_folder(folder), name)
     _stage(watcher, stopwatch, "data")
-    dataset = data if isinstance(data, Dataset) else load(data, validation=validation)
-    with Drawer() as drawer:
+    dataset = as_dataset(data, validation=validation)
+    with Drawer() if judge else contextlib.nullcontext() as drawer:
         maker = begin_with or (model if callable(model) else None)
         built = _build(settings, dataset, maker, watcher, stopwatch)
         # Only now, so that a mistake in data or model leaves no folder behind.
@@ -226,23 +229,28 @@ def _carry_out(
     model: Any,
     dataset: Dataset,
     state: TrainState | None,
-    drawer: Drawer,
+    drawer: Drawer | None,
     watcher: Watcher,
     stopwatch: Stopwatch,
 ) -> Run:
-    """Train, judge, keep; whatever happens, `run.json` says how far it came."""
+    """Train, judge, keep; whatever happens, `run.json` says how far it came. Without a drawer, only train."""
     try:
         watcher.started(run, dataset, model, state)
         _stage(watcher, stopwatch, "train")
         _train(run, model, dataset, state, watcher)
+        if drawer is None:
+            _stage(watcher, stopwatch, "save")
+            _save_model(run, model)
+            run.update(state="trained", seconds=stopwatch.seconds())  # the checkpoint stays: `resume` judges from it
+            return run
         content = _judge(run, dataset, model, watcher, stopwatch)
         _stage(watcher, stopwatch, "draw")
         drawer.draw(run.path / "figures", figure_content(dataset, content))
-        write_report(run, content)
+        write_report(run.path / "report.html", content)
         drawer.wait()
         # Written once more, which is quick the second time: report, run.json and terminal say the same seconds.
         seconds = stopwatch.seconds()
-        write_report(run, dataclasses.replace(content, seconds=seconds))
+        write_report(run.path / "report.html", dataclasses.replace(content, seconds=seconds))
         # Last of all: a run that says "finished" has everything.
         run.update(state="finished", seconds=seconds)
         (run.path / "checkpoint.npz").unlink(missing_ok=True)
@@ -282,6 +290,7 @@ def _judge(run: Run, dataset: Dataset, model: Any, watcher: Watcher, stopwatch: 
     """Look at the test images, once; keep model, predictions and numbers."""
     _stage(watcher, stopwatch, "judge")
     from digitlab.judging import evaluate as judge
+    from digitlab.learning.models import first_weights
     from digitlab.learning.predict import predict
 
     arrays = {
@@ -301,7 +310,7 @@ def _judge(run: Run, dataset: Dataset, model: Any, watcher: Watcher, stopwatch: 
     write_arrays(run.path / "predictions.npz", arrays)
     write_json(run.path / "metrics.json", {"format": FORMAT, "test": evaluation.to_dict()})
     try:
-        export_model(model, run.path / "model.onnx", dataset.test.images[:200], onnx_metadata(run, evaluation))
+        export_model(model, run.path / "model.onnx", dataset.test.images[:200], run.metadata)
     except ExportError as error:  # a user's own layers; the run is whole without it
         run.update(onnx=str(error))
     run.update(seconds=stopwatch.seconds())
@@ -321,9 +330,10 @@ def _save_model(run: Run, model: Any) -> None:
     temporary.unlink()
 
 
-def _describe(dataset: Dataset, data: str | Path | Dataset | None) -> dict[str, Any]:
+def _describe(dataset: Dataset, data: Any) -> dict[str, Any]:
     """What run.json says of the data: enough to load the same again and to notice when it is not the same."""
-    source = None if isinstance(data, Dataset) else str(Path(data).resolve()) if data else ""
+    path = isinstance(data, str | Path)
+    source = str(Path(data).resolve()) if path else "" if data is None else None
     return {
         "name": dataset.name,
         "source": source,  # "" is the bundled MNIST, None a Dataset made in Python
@@ -334,10 +344,10 @@ def _describe(dataset: Dataset, data: str | Path | Dataset | None) -> dict[str, 
     }
 
 
-def _source_of(dataset: Dataset) -> str | Dataset:
-    """Where a loaded Dataset can be loaded from again; itself where it was made in Python."""
+def _source_of(dataset: Dataset) -> str | Dataset | None:
+    """Where a loaded Dataset can be loaded from again, None for the bundled one; itself where it was made in Python."""
     if dataset.source == "bundled":
-        return ""
+        return None
     return dataset.source if Path(dataset.source).exists() else dataset
 
 
@@ -347,6 +357,11 @@ def own_recipe(recipe: Recipe, model: str | Callable[[], Any] | None) -> Recipe:
         return recipe
     if isinstance(model, str) and ".py:" not in model:
         raise RecipeError(f"model: got {model!r}, expected a file and a function in it, as in my_file.py:build")
+    if not isinstance(model, str) and not hasattr(model, "__qualname__"):
+        raise RecipeError(
+            f"model: got a {type(model).__name__}, expected my_file.py:build or the function that builds the model, "
+            "as in model=build: each run begins with fresh weights"
+        )
     described = model if isinstance(model, str) else f"{model.__module__}.{model.__qualname__}"
     return dataclasses.replace(recipe, name="own", network=described, description=f"own model {described}")
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from digitlab.reading.reader import Reader
     from digitlab.reading.results import Reading
 
+# Of what a sender calls a file.
+MAX_NAME = 200
 # The long side of a picture of a stage; larger than a screen shows it would only cost time.
 STAGE_SIDE = 900
 
@@ -63,6 +65,25 @@ def read(reader: Reader, picture: BinaryIO, options: ReadingOptions) -> dict[str
     if options.stages:
         answer["stages"] = [_stage_pictures(stages) for stages in reading.stages]
     return answer
+
+
+def named(content: bytes, name: str) -> BinaryIO:
+    """A file in memory that knows its name."""
+    file = io.BytesIO(content)
+    if name:
+        file.name = name
+    return file
+
+
+def plain_name(name: str | None) -> str:
+    r"""What a sender calls a file: no path, and nothing that a terminal would obey.
+
+    Example:
+        >>> plain_name("../a\x1b[31m.png")
+        'a[31m.png'
+    """
+    plain = "".join(letter for letter in (name or "") if letter.isprintable())
+    return plain.replace("\\", "/").rpartition("/")[2][:MAX_NAME]
 
 
 def _explain(answer: dict[str, Any], reader: Reader, reading: Reading) -> None:

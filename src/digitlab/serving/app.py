@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
-import os
+import json
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -21,18 +20,20 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from digitlab import __version__
-from digitlab.errors import DigitlabError, ReadingError, ServingError
-from digitlab.reading.reader import Reader
-from digitlab.serving import answers, guard
-from digitlab.serving.answers import ReadingOptions
+from digitlab.errors import DigitlabError, ProcessError, ReadingError, ServingError
+from digitlab.processes import SECONDS, Pool
+from digitlab.serving import guard, jobs
+from digitlab.serving.access import Access, error
+from digitlab.serving.answers import ReadingOptions, plain_name
+from digitlab.serving.run_pages import RunsPage, report
+from digitlab.serving.waiting import Waiting, busy
+from digitlab.version import __version__
 
 MAX_FILES = 64
 # 28 x 28 pictures as JSON take some 2 kB each, and many times that while they are unpacked.
 MAX_JSON = 16_000_000
 # Names, not contents, come in fields.
 MAX_FIELD = 1000
-MAX_NAME = 200
 # Sent as they are: the picture is the body. curl --data-binary says it is a form unless told otherwise.
 RAW = ("image/", "application/octet-stream", "application/x-www-form-urlencoded")
 YES, NO = {"1", "true", "yes", "on", ""}, {"0", "false", "no", "off"}
@@ -54,9 +55,12 @@ class Settings:
     Attributes:
         model: as `Reader` takes it; None for the network in the package.
         runs: folder of the runs; None for `DIGITLAB_RUNS`, else ``runs``.
-        local: answer only requests that name this machine.
+        local: answer only requests that name this machine as nobody else can be named.
         cors: origins of pages elsewhere that may ask, such as ``https://example.org``.
-        threads: pictures read at the same time; None for one a core.
+        threads: pictures read at the same time, each in a process of its own; None for one a core.
+        names: further names that this machine is reached by; ``*`` for any.
+        token: what must come with every request; None for none.
+        timeout: seconds that one picture may take.
     """
 
     model: str | Path | None = None
@@ -64,25 +68,29 @@ class Settings:
     local: bool = True
     cors: tuple[str, ...] = ()
     threads: int | None = None
+    names: tuple[str, ...] = ()
+    token: str | None = None
+    timeout: float = SECONDS
 
 
-def make_app(settings: Settings | None = None) -> ASGIApp:
+def make_app(settings: Settings | None = None, pool: Pool | None = None) -> ASGIApp:
     """Make the application, for `digitlab serve` or any ASGI server.
 
     Args:
         settings: what is served.
+        pool: workers from `jobs.reading_pool`, if they are started already; they end with the server.
 
     Returns:
         The application.
 
     Raises:
-        ReadingError: the model cannot be opened.
+        ReadingError: no such model; one that cannot be opened stops the server at its start.
 
     Example:
         >>> app = make_app()
     """
     settings = settings or Settings()
-    desk = Desk(settings)
+    desk = Desk(settings, pool)
     routes = [
         Route("/", desk.page),
         Route("/read", desk.read, methods=["POST"]),
@@ -106,7 +114,8 @@ def make_app(settings: Settings | None = None) -> ASGIApp:
         exception_handlers={HTTPException: _http_error, DigitlabError: _one_line, Exception: _ours},  # type: ignore[dict-item]
     )
     inner.router.redirect_slashes = False
-    return guard.Guard(inner, local=settings.local, origins=settings.cors)
+    access = Access(local=settings.local, names=settings.names, origins=settings.cors, token=settings.token)
+    return guard.Guard(inner, access, desk.waiting.check)
 
 
 def _http_error(request: Request, trouble: HTTPException) -> Response:
@@ -117,67 +126,98 @@ def _http_error(request: Request, trouble: HTTPException) -> Response:
     elif trouble.status_code == 405:
         allowed = sorted((trouble.headers or {}).get("Allow", "another method").split(", "))
         message = f"{method} {path}: expected {' or '.join(allowed)}"
-    return guard.error(trouble.status_code, message, **dict(trouble.headers or {}))
+    return error(trouble.status_code, message, **dict(trouble.headers or {}))
 
 
 def _one_line(_: Request, trouble: DigitlabError) -> Response:
-    return guard.error(400, str(trouble))
+    return error(400, str(trouble))
 
 
 def _ours(_: Request, __: Exception) -> Response:
-    """For a mistake of ours; the guard outside says more in the server's window."""
-    return guard.error(500, "unexpected trouble in the server; its window says more")
+    """For a bug in digitlab; the guard outside says more in the server's window."""
+    return error(500, "unexpected trouble in the server; its window says more")
 
 
 class Desk:
-    """Answers requests; owns the reader and the threads that read."""
+    """Answers requests; owns the workers that read, and the page of runs as it was last asked for."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, pool: Pool | None = None) -> None:
         import anyio
 
         self.settings = settings
-        self.reader = Reader(settings.model)
+        if settings.model is not None and not Path(settings.model).exists():
+            raise ReadingError(f"{settings.model}: no such model. Name an .onnx file or a finished run's folder.")
+        self.pool = pool or jobs.reading_pool(settings.model, settings.threads, settings.timeout)
+        self.waiting = Waiting(self.pool)
         self.name = "digits" if settings.model is None else _model_name(Path(settings.model))
-        self.limit = anyio.CapacityLimiter(settings.threads or os.cpu_count() or 1)
+        self.lane = anyio.CapacityLimiter(1)
         self.started = time.monotonic()
-        self.card = answers.model_card(self.reader, self.name)
+        self._card: dict[str, Any] | None = None
+        self._runs_page = RunsPage(settings.runs)
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        """Read a first picture while nobody waits for it: that loads SciPy and what else reading needs."""
-        warming = asyncio.create_task(self._in_thread(self._warm_up))
-        yield
-        warming.cancel()
+        """Start the workers while nobody waits for them, and end them with the server."""
+        self.pool.launch()
+        try:
+            yield
+        finally:
+            self.pool.end()
 
-    def _warm_up(self) -> None:
-        from PIL import Image, ImageDraw
+    async def _work(
+        self,
+        request: Request,
+        function: Callable[..., bytes],
+        *arguments: Any,
+        name: str = "request",
+        patient: bool = False,
+    ) -> bytes:
+        """Have a worker do it; others are answered meanwhile.
 
-        page, file = Image.new("L", (200, 100), 255), io.BytesIO()
-        ImageDraw.Draw(page).line([(60, 20), (60, 80)], fill=0, width=8)
-        page.save(file, "PNG")
-        answers.read(self.reader, file, ReadingOptions(explain=True))
+        Raises:
+            ReadingError: it took too long or too much memory, or crashed its worker.
+            HTTPException: 503, too many are waiting.
+        """
+        with self.waiting.place(guard.address_of(request.scope), sure=patient):
+            began = time.monotonic()
+            try:
+                answer = await asyncio.wrap_future(self.pool.submit(function, *arguments, patient=patient))
+            except ProcessError as trouble:
+                if trouble.busy:
+                    raise busy(self.waiting.under_way.total(), jobs.PATIENCE) from None
+                raise ReadingError(_not_read(name, trouble, self.settings.timeout)) from None
+            self.waiting.took(time.monotonic() - began)
+            return answer
 
-    async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        """Work on a thread: others are answered meanwhile, and no more is read at once than there are cores."""
+    async def card(self, request: Request) -> dict[str, Any]:
+        """What reads, from the model's own file; asked for once."""
+        if self._card is None:
+            self._card = json.loads(await self._work(request, jobs.card, self.name))
+        return self._card
+
+    async def _in_lane(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Work on a thread, one such at a time: reading files of runs keeps nobody from being answered."""
         import anyio
 
-        return await anyio.to_thread.run_sync(work, *arguments, limiter=self.limit)
+        return await anyio.to_thread.run_sync(work, *arguments, limiter=self.lane)
 
-    async def page(self, _: Request) -> Response:
+    async def page(self, request: Request) -> Response:
         """GET /: the page where one draws."""
         from digitlab.serving.pages import drawing_page
 
-        page, policy = drawing_page(self.card["name"], self.card["scores"].get("test_accuracy"))
+        card = await self.card(request)
+        page, policy = drawing_page(card["name"], card["scores"].get("test_accuracy"))
         return HTMLResponse(page, headers={"Content-Security-Policy": policy})
 
     async def health(self, _: Request) -> Response:
         """GET /health: that it lives."""
         seconds = round(time.monotonic() - self.started, 1)
-        return JSONResponse({"status": "ok", "digitlab": __version__, "model": self.name, "seconds": seconds})
+        facts = {"status": "ok", "digitlab": __version__, "model": self.name, "seconds": seconds}
+        return JSONResponse(facts | {"under_way": self.waiting.under_way.total()})
 
-    async def model(self, _: Request) -> Response:
+    async def model(self, request: Request) -> Response:
         """GET /model: what reads."""
-        return JSONResponse(self.card)
+        return JSONResponse(await self.card(request))
 
     async def read(self, request: Request) -> Response:
         """POST /read: a picture as the body, or one or more as files of a form."""
@@ -188,9 +228,9 @@ class Desk:
                 texts = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
                 options = _options(texts, options)
                 files = [value for _, value in form.multi_items() if not isinstance(value, str)]
-                pictures = [_named(await file.read(), file.filename) for file in files]
+                pictures = [(await file.read(), plain_name(file.filename)) for file in files]
         elif not kind or kind.startswith(RAW):
-            pictures = [_named(await request.body(), None)]
+            pictures = [(await request.body(), "")]
         else:
             raise HTTPException(
                 415, f"content type {kind[:60]!r}: expected a picture as the body, or multipart/form-data with files"
@@ -198,15 +238,22 @@ class Desk:
         if not pictures:
             raise ServingError("form: no file in it, expected one or more, as in: curl -F file=@photo.jpg …/read")
         if len(pictures) == 1:
-            return JSONResponse(await self._in_thread(answers.read, self.reader, pictures[0], options))
-        return JSONResponse([await self._in_thread(self._read_or_error, picture, options) for picture in pictures])
+            [(content, name)] = pictures
+            return _json(await self._work(request, jobs.read, content, name, options, name=name or "picture"))
+        answers = [
+            await self._read_or_error(request, content, name, options, patient=number > 0)
+            for number, (content, name) in enumerate(pictures)
+        ]
+        return _json(b"[" + b",".join(answers) + b"]")
 
-    def _read_or_error(self, picture: BinaryIO, options: ReadingOptions) -> dict[str, Any]:
-        """One of many: a bad one does not stop the others."""
+    async def _read_or_error(
+        self, request: Request, content: bytes, name: str, options: ReadingOptions, *, patient: bool
+    ) -> bytes:
+        """One of many: a bad one does not stop the others, and once begun, all are read."""
         try:
-            return answers.read(self.reader, picture, options)
+            return await self._work(request, jobs.read, content, name, options, name=name or "picture", patient=patient)
         except ReadingError as trouble:
-            return {"file": getattr(picture, "name", ""), "error": str(trouble)}
+            return json.dumps({"file": name, "error": str(trouble)}, ensure_ascii=False).encode("utf-8")
 
     async def predict(self, request: Request) -> Response:
         """POST /predict: 28 x 28 pictures as JSON."""
@@ -219,7 +266,7 @@ class Desk:
             size += len(part)
             if size > MAX_JSON:
                 raise HTTPException(413, f"body: more than {MAX_JSON:,} bytes. Send fewer pictures at a time")
-        return JSONResponse(await self._in_thread(answers.predict, self.reader, b"".join(parts)))
+        return _json(await self._work(request, jobs.predict, b"".join(parts)))
 
     async def to_runs(self, _: Request) -> Response:
         """GET /runs: the page proper, whose links are relative."""
@@ -227,33 +274,28 @@ class Desk:
 
     async def runs(self, _: Request) -> Response:
         """GET /runs/: the runs as they are now."""
-        page = await self._in_thread(self._runs_page)
+        page = self._runs_page.fresh()
+        if page is None:
+            page = await self._in_lane(self._runs_page.text)
         return HTMLResponse(page, headers={"Content-Security-Policy": RUNS_POLICY})
-
-    def _runs_page(self) -> str:
-        from digitlab.runs import runs_folder
-        from digitlab.runs.overview import dashboard
-
-        return dashboard(runs_folder(self.settings.runs), folder=self.settings.runs, home="../")
 
     async def report(self, request: Request) -> Response:
         """GET /runs/NAME/report.html."""
-        text = await self._in_thread(self._report, request.path_params["name"])
-        if text is None:
+        content = await self._in_lane(report, self.settings.runs, request.path_params["name"])
+        if content is None:
             raise HTTPException(404, f"{request.url.path[:80]}: no such report. /runs lists them")
-        return HTMLResponse(text, headers={"Content-Security-Policy": REPORT_POLICY})
+        return HTMLResponse(content, headers={"Content-Security-Policy": REPORT_POLICY})
 
-    def _report(self, name: str) -> str | None:
-        """A run's report; the name is only ever compared with those of runs that are there, never made into a path."""
-        from digitlab.runs import list_runs
 
-        for run in list_runs(self.settings.runs):
-            if run.name == name:
-                file = run.path / "report.html"
-                # Not out of the run's folder by a link either.
-                if file.is_file() and file.resolve().parent == run.path.resolve():
-                    return file.read_text("utf-8", errors="replace")
-        return None
+def _not_read(name: str, trouble: ProcessError, seconds: float) -> str:
+    """One line for a picture, or anything else, that a worker did not finish."""
+    if trouble.timed_out:
+        return f"{name}: not read within {seconds:g} s. Make it smaller."
+    return f"{name}: {trouble}. Is it damaged or far too large? Save it anew as a PNG."
+
+
+def _json(content: bytes) -> Response:
+    return Response(content, media_type="application/json")
 
 
 def _options(given: list[tuple[str, str]], options: ReadingOptions) -> ReadingOptions:
@@ -266,16 +308,6 @@ def _options(given: list[tuple[str, str]], options: ReadingOptions) -> ReadingOp
             raise ServingError(f"option {name}: {text[:40]!r}, expected 1 or 0")
         options = replace(options, **{name: word in YES})
     return options
-
-
-def _named(content: bytes, name: str | None) -> BinaryIO:
-    """A file in memory that knows what its sender calls it."""
-    file = io.BytesIO(content)
-    plain = "".join(letter for letter in (name or "") if letter.isprintable())
-    plain = plain.replace("\\", "/").rpartition("/")[2][:MAX_NAME]
-    if plain:
-        file.name = plain
-    return file
 
 
 def _model_name(path: Path) -> str:

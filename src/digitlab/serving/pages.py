@@ -9,6 +9,18 @@ import re
 
 from digitlab.showing.html import fill
 
+SCRIPTS = (
+    "numbers.js",
+    "checklist.js",
+    "sheet.js",
+    "labels.js",
+    "answer.js",
+    "photos.js",
+    "zoom.js",
+    "export.js",
+    "draw.js",
+)
+
 
 @functools.cache
 def drawing_page(model: str, accuracy: float | None) -> tuple[str, str]:
@@ -29,8 +41,8 @@ def drawing_page(model: str, accuracy: float | None) -> tuple[str, str]:
     page = fill(
         "draw.html",
         package="digitlab.serving",
-        styles=("style.css", "draw.css"),
-        scripts=("sheet.js", "labels.js", "answer.js", "draw.js"),
+        styles=("style.css", "checklist.css", "draw.css"),
+        scripts=SCRIPTS,
         model=model,
         accuracy=accuracy,
     )

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
+import os
 import signal
 import socket
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from digitlab.errors import ServingError
-from digitlab.serving.guard import is_loopback
+from digitlab.serving.access import is_loopback
 
-# Those still being answered when the server is told to stop get as long.
-LAST_SECONDS = 3
+# Those still being answered when the server is told to stop get as long, and after this all ends, whatever hangs.
+LAST_SECONDS, END_SECONDS = 1.5, 2.7
+# Connections that wait for the server to look at them, in the system.
+BACKLOG = 511
 
 
 def open_port(host: str = "127.0.0.1", port: int = 8000) -> socket.socket:
@@ -38,7 +45,7 @@ def open_port(host: str = "127.0.0.1", port: int = 8000) -> socket.socket:
         [(family, _, _, _, address), *_] = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-        return socket.create_server(address[:2], family=family, backlog=128)
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except socket.gaierror:
         raise ServingError(f"--host {host}: no such host. Use 127.0.0.1, or 0.0.0.0 to be seen by others") from None
     except OverflowError:
@@ -107,22 +114,49 @@ def serve(
     """
     import uvicorn
 
+    from digitlab.serving.connections import BURST, Connections, most_connections, protocol
+
+    connections = Connections(most_connections())
+
+    class Server(uvicorn.Server):
+        """uvicorn's, with our connections and a last moment."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            asyncio.get_running_loop().set_exception_handler(_SaysOnce())
+            await super().startup(sockets)
+            with contextlib.suppress(OSError):
+                listening.listen(BACKLOG)  # uvicorn set it to how many are accepted at a time
+            self.watching = asyncio.create_task(connections.watch())
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            self.watching.cancel()
+            await super().shutdown(sockets)
+
+        def handle_exit(self, sig: int, frame: Any) -> None:
+            _end_soon(0 if sig == signal.SIGTERM else 130)
+            super().handle_exit(sig, frame)
+
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
-        http="h11",
+        http=protocol(connections),
         ws="none",
         lifespan="on",
+        backlog=BURST,
         log_config=None,
         log_level="critical",
         access_log=False,
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=30,
-        timeout_graceful_shutdown=LAST_SECONDS,
+        timeout_graceful_shutdown=LAST_SECONDS,  # type: ignore[arg-type]  # it takes a float
     )
-    server = uvicorn.Server(config)
+    server = Server(config)
+
+    main = threading.current_thread() is threading.main_thread()
 
     def end(*_: object) -> None:
+        if main:
+            _end_soon(0)
         server.should_exit = True
 
     if stop is not None:
@@ -132,7 +166,6 @@ def serve(
             end()
 
         threading.Thread(target=wait, daemon=True).start()
-    main = threading.current_thread() is threading.main_thread()
     # uvicorn ends in good order on a signal and then raises it again; by default SIGTERM would count as a crash. And it
     # may come before uvicorn listens to it.
     before = signal.signal(signal.SIGTERM, end) if main else None
@@ -144,3 +177,31 @@ def serve(
         listening.close()
         if main:
             signal.signal(signal.SIGTERM, before)
+
+
+def _end_soon(code: int) -> None:
+    """End this process in a moment even if something in it hangs; called when it is told to stop."""
+
+    def end() -> None:
+        time.sleep(END_SECONDS)
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write("digitlab: stopped\n")
+            sys.stderr.flush()
+        os._exit(code)
+
+    threading.Thread(target=end, daemon=True).start()
+
+
+class _SaysOnce:
+    """What asyncio meets outside of a request: a line a minute, not one for each of thousands of connections."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if loop.time() < self._next:
+            return
+        self._next = loop.time() + 60
+        reason = " ".join(str(context.get("exception") or context.get("message")).split())[:200]
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(f"digitlab: a connection failed ({reason}); the server goes on\n")

@@ -40,8 +40,8 @@ class ReportContent:
         labels: integer (n,), 0 to k - 1.
         probabilities: float (n, k), rows sum to 1.
         layers: of the model, in order; each with name, type, output_shape, parameters, activation.
-        model_file: name of the saved model beside the report.
-        seed: that the run started from.
+        model_file: name of the saved model beside the report; "" where there is none.
+        seed: that the run started from; of an ensemble, all of them.
         parameters: how many numbers the model learned.
         recipe_changes: field -> the value the named recipe has, for each field that this run set differently.
         first_weights: float (height, width, units), the first layer's weights where it looks at the picture itself:
@@ -67,7 +67,7 @@ class ReportContent:
     probabilities: npt.NDArray[np.floating]
     layers: Sequence[Mapping[str, object]]
     model_file: str
-    seed: int
+    seed: int | str
     parameters: int
     recipe_changes: Mapping[str, object] = field(default_factory=dict)
     first_weights: npt.NDArray[np.floating] | None = None

@@ -2,26 +2,18 @@
 // What was read: the text, boxes on the picture, one digit looked at closely, and the steps.
 const Answer = (() => {
   const $ = (id) => document.getElementById(id);
-  const SURE = 0.9, SVG = "http://www.w3.org/2000/svg";
+  const SVG = "http://www.w3.org/2000/svg";
   let answer = null, view = null, chosen = -1, heats = new Map();
 
-  const make = (name, options = {}, ...children) => {
-    const node = Object.assign(document.createElement(name), options);
-    node.append(...children);
-    return node;
-  };
   const draw = (name, attributes) => {
     const node = document.createElementNS(SVG, name);
     for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
     return node;
   };
-  // In words at both ends: "3 > 99.9 %" reads as an inequality, and nothing is 100.0 % sure.
-  const percent = (p) => {
-    if (p >= 0.9995) return "over\u00a099.9\u00a0%";
-    return p < 0.0005 ? "under\u00a00.1\u00a0%" : `${Math.min(99.9, 100 * p).toFixed(1)}\u00a0%`;
-  };
-  const kind = (digit) => (digit.rejected ? "no-digit" : digit.confidence < SURE ? "doubt" : "sure");
-  const shown = (digit) => digit.character;
+  // What was typed over counts as sure; `view.typed(index)` gives it, or undefined.
+  const typed = (index) => view?.typed?.(index);
+  const shown = (digit, index) => typed(index) ?? digit.character;
+  const kind = (digit, index) => (typed(index) !== undefined ? "sure typed" : digit.rejected ? "no-digit" : digit.confidence < SURE ? "doubt" : "sure");
 
   // view: { image, size: [w, h] of the image in boxes' units, place: box -> box, clickable, page }
   function show(next, nextView) {
@@ -33,24 +25,16 @@ const Answer = (() => {
     }
     answer = next;
     view = nextView;
-    const digits = answer.digits;
-    const lines = new Map();
-    digits.forEach((digit, index) => {
-      const key = `${digit.page}/${digit.line}`;
-      if (!lines.has(key)) lines.set(key, make("div"));
-      const button = make("button", { type: "button", textContent: shown(digit), className: kind(digit) });
-      button.setAttribute("aria-label", digit.rejected ? `refused: ${digit.reason}` : `${digit.digit}, ${percent(digit.confidence)} sure`);
-      button.addEventListener("click", () => choose(index));
-      lines.get(key).append(button);
-    });
-    $("text").replaceChildren(...lines.values());
-    $("text").classList.toggle("many", digits.length > 12 || lines.size > 2);
+    const { digits } = answer;
+    letters();
     $("copy").hidden = !digits.length;
     $("start").hidden = digits.length > 0;
-    const named = digits.filter((digit) => !digit.rejected);
+    const lines = new Set(digits.map((digit) => `${digit.page}/${digit.line}`));
+    const named = digits.filter((digit) => !digit.rejected && digit.digit !== null);
     const parts = [named.length ? `${named.length} digit${named.length === 1 ? "" : "s"}` : "No digits found"];
     if (lines.size > 1 && named.length) parts[0] += ` in ${lines.size} lines`;
-    if (named.length < digits.length) parts.push(`${digits.length - named.length} refused`);
+    const refused = digits.filter((digit) => digit.rejected).length;
+    if (refused) parts.push(`${refused} refused`);
     if (named.length) parts.push(`${named.length > 1 ? "least sure: " : ""}${percent(Math.min(...named.map((d) => d.confidence)))}${named.length > 1 ? "" : " sure"}`);
     parts.push(answer.took < 1000 ? `${Math.round(answer.took)}\u00a0ms` : `${(answer.took / 1000).toFixed(1)}\u00a0s`);
     $("summary").textContent = parts.join(" · ");
@@ -64,6 +48,25 @@ const Answer = (() => {
     });
     choose(worst);
     steps();
+  }
+
+  // The text as buttons, a line each, with a gap between numbers.
+  function letters() {
+    const lines = new Map(), { digits } = answer;
+    digits.forEach((digit, index) => {
+      const key = `${digit.page}/${digit.line}`;
+      if (!lines.has(key)) lines.set(key, make("div"));
+      const button = make("button", { type: "button", textContent: shown(digit, index), className: kind(digit, index) });
+      const number = view.number?.(index);
+      if (number !== undefined && number !== view.number(index - 1) && lines.get(key).childElementCount) button.classList.add("next");
+      const name = typed(index) !== undefined ? `${typed(index)}, typed over` : digit.rejected ? `refused: ${digit.reason}` : `${digit.character}, ${percent(digit.confidence)} sure`;
+      button.setAttribute("aria-label", name);
+      button.setAttribute("aria-pressed", String(index === chosen));
+      button.addEventListener("click", () => choose(index, true));
+      lines.get(key).append(button);
+    });
+    $("text").replaceChildren(...lines.values());
+    $("text").classList.toggle("many", digits.length > 12 || lines.size > 2);
   }
 
   function clear(words) {
@@ -97,20 +100,22 @@ const Answer = (() => {
     here.forEach(({ digit, index }, at) => {
       const [left, top, right, bottom] = places[at], pad = 3 * unit;
       const place = { x: left - pad, y: top - pad, width: right - left + 2 * pad, height: bottom - top + 2 * pad, rx: 3 * unit };
-      const rect = draw("rect", { ...place, class: `box ${kind(digit)}${index === chosen ? " chosen" : ""}` });
+      const rect = draw("rect", { ...place, class: `box ${kind(digit, index)}${index === chosen ? " chosen" : ""}` });
       if (view.clickable) svg.append(draw("rect", { ...place, class: "casing" })); // seen on any photo
-      if (view.clickable) rect.addEventListener("click", () => choose(index));
-      const label = Labels.beside(taken[at], shown(digit).length, taken, at), [l, t, r, b] = label.room;
+      if (view.clickable) rect.addEventListener("click", () => choose(index, true));
+      const label = Labels.beside(taken[at], shown(digit, index).length, taken, at), [l, t, r, b] = label.room;
       taken.push(label.room);
-      const tag = draw("rect", { x: l * unit, y: t * unit, width: (r - l) * unit, height: (b - t) * unit, rx: 3 * unit, class: `tag ${kind(digit)}` });
-      const text = draw("text", { x: label.x * unit, y: label.y * unit, "font-size": label.size * unit, class: kind(digit) });
-      text.textContent = shown(digit);
+      const tag = draw("rect", { x: l * unit, y: t * unit, width: (r - l) * unit, height: (b - t) * unit, rx: 3 * unit, class: `tag ${kind(digit, index)}` });
+      const text = draw("text", { x: label.x * unit, y: label.y * unit, "font-size": label.size * unit, class: kind(digit, index) });
+      text.textContent = shown(digit, index);
       svg.append(rect, tag, text);
     });
   }
 
-  function choose(index) {
+  // `byHand`: somebody pointed at it, so its number comes up elsewhere too.
+  function choose(index, byHand = false) {
     chosen = index;
+    if (byHand && view) view.picked?.(index);
     [...$("text").querySelectorAll("button")].forEach((button, i) => {
       button.setAttribute("aria-pressed", String(i === index));
       if (i === index) reveal(button, $("text"));
@@ -123,7 +128,7 @@ const Answer = (() => {
       glyph($("glyph"), digit.glyph);
       verdict(digit);
       bars(digit);
-      $("matter").hidden = digit.rejected; // it asks about a digit
+      $("matter").hidden = digit.rejected || digit.digit === null; // it asks about a digit
       paint(heats.get(index));
     }
     boxes();
@@ -149,16 +154,20 @@ const Answer = (() => {
     } catch { /* not loaded yet */ }
   }
 
-  function glyph(canvas, rows) {
+  function glyph(canvas, bytes) {
     const context = canvas.getContext("2d"), data = context.createImageData(28, 28);
-    rows.flat().forEach((value, i) => data.data.set([value, value, value, 255], 4 * i));
+    bytes.forEach((value, i) => data.data.set([value, value, value, 255], 4 * i));
     context.putImageData(data, 0, 0);
   }
 
   function verdict(digit) {
     const order = digit.probabilities.map((p, name) => [p, name]).sort((a, b) => b[0] - a[0]), [first, second] = order;
     const node = $("verdict");
-    if (digit.rejected) {
+    if (typed(chosen) !== undefined) {
+      node.replaceChildren("Typed over: ", make("b", { textContent: typed(chosen) }), `. The network read ${digit.rejected ? "no digit" : digit.character}.`);
+    } else if (digit.digit === null) {
+      node.replaceChildren("Read as the sign ", make("b", { textContent: digit.character }), `, ${percent(digit.confidence)} sure. Below is what it would be as a digit.`);
+    } else if (digit.rejected) {
       node.replaceChildren(make("b", { className: "no", textContent: "Refused: " }), `${digit.reason}. As a digit it would be ${first[1] === 8 ? "an" : "a"} `, make("b", { textContent: first[1] }), ".");
     } else if (digit.confidence < SURE) {
       node.replaceChildren("Read as ", make("b", { textContent: digit.digit }), `, but only ${percent(digit.confidence)} sure: `, make("b", { textContent: second[1] }), ` has ${percent(second[0])}.`);
@@ -187,7 +196,7 @@ const Answer = (() => {
     for (let top = -2; top < 28; top += 2) {
       for (let left = -2; left < 28; left += 2) {
         let ink = 0;
-        const image = digit.glyph.map((row, y) => row.map((value, x) => {
+        const image = Array.from({ length: 28 }, (_, y) => Array.from(digit.glyph.subarray(28 * y, 28 * y + 28), (value, x) => {
           if (y < top || y >= top + PATCH || x < left || x >= left + PATCH) return value;
           ink += value;
           return 0;
@@ -258,7 +267,7 @@ const Answer = (() => {
     answer.digits.forEach((digit, index) => {
       const canvas = make("canvas", { width: 28, height: 28 });
       glyph(canvas, digit.glyph);
-      const button = make("button", { type: "button" }, canvas, make("span", { textContent: digit.rejected ? "?" : `${digit.digit}, ${percent(digit.confidence)}` }));
+      const button = make("button", { type: "button" }, canvas, make("span", { textContent: digit.rejected ? "?" : `${digit.character}, ${percent(digit.confidence)}` }));
       button.addEventListener("click", () => { choose(index); $("digit").scrollIntoView({ block: "nearest" }); });
       strip.append(button);
     });
@@ -266,12 +275,14 @@ const Answer = (() => {
     place.replaceChildren(...nodes, strip);
   }
 
+  // As shown: what was typed over is copied, not what was read.
+  const words = () => [...$("text").children].map((line) => [...line.children].map((button) => (button.classList.contains("next") ? " " : "") + button.textContent).join("")).join("\n");
   $("matter").addEventListener("click", matter);
   $("copy").addEventListener("click", async () => {
     try {
-      await navigator.clipboard.writeText(answer.text);
+      await navigator.clipboard.writeText(words());
     } catch { // over plain HTTP from another machine there is no clipboard to write to
-      const area = make("textarea", { value: answer.text, className: "sr" });
+      const area = make("textarea", { value: words(), className: "sr" });
       document.body.append(area);
       area.select();
       document.execCommand("copy");
@@ -282,5 +293,6 @@ const Answer = (() => {
   });
 
   const say = (words) => { $("summary").textContent = words; };
-  return { show, clear, say, boxes, choose, get answer() { return answer; }, get view() { return view; } };
+  const refresh = () => { letters(); choose(chosen); };
+  return { show, clear, say, boxes, choose, refresh, kind, shown, get chosen() { return chosen; }, get answer() { return answer; }, get view() { return view; } };
 })();

@@ -1,9 +1,8 @@
-"use strict";
 // The sheet: strokes by pointer, undo and redo, and the picture of them that is sent to be read.
 const Sheet = (() => {
   const canvas = document.getElementById("ink"), context = canvas.getContext("2d");
   const MOST_PIXELS = 200000; // so many are read in well under a tenth of a second, and a digit keeps pixels enough
-  let strokes = [], past = [], future = [], current = null, width = 0, height = 0, pen = 10, penSeen = false;
+  let strokes = [], past = [], future = [], current = null, width = 0, height = 0, pen = 10, penSeen = false, eraser = false;
   let changed = () => {}, began = () => {};
 
   // A point between the last one and the next smooths the hand's tremor and the mouse's steps.
@@ -74,17 +73,44 @@ const Sheet = (() => {
     if (penSeen && event.pointerType === "touch") return; // the hand that rests on the screen beside the pen
     event.preventDefault();
     canvas.setPointerCapture(event.pointerId);
+    if (eraser || event.buttons === 32) { // 32: the other end of a pen
+      rubbing = event.pointerId;
+      rub(event);
+      return;
+    }
     current = { id: event.pointerId, pen, points: [place(event)] };
     began();
     redraw();
   });
   canvas.addEventListener("pointermove", (event) => {
+    if (rubbing === event.pointerId) { rub(event); return; }
     if (!current || event.pointerId !== current.id) return;
     const events = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
     for (const part of events.length ? events : [event]) add(part, false);
     redraw();
   });
+  // Takes out whole strokes that the pointer touches; one pull of the eraser is one step to undo.
+  let rubbing = null, before = null;
+  function rub(event) {
+    const [x, y] = place(event), near = (stroke) => stroke.points.some(([px, py], i) => {
+      const [qx, qy] = stroke.points[Math.min(i + 1, stroke.points.length - 1)], dx = qx - px, dy = qy - py;
+      const along = Math.max(0, Math.min(1, ((x - px) * dx + (y - py) * dy) / (dx * dx + dy * dy || 1)));
+      return Math.hypot(x - px - along * dx, y - py - along * dy) < stroke.pen / 2 + 6;
+    });
+    const left = strokes.filter((stroke) => !near(stroke));
+    if (left.length === strokes.length) return;
+    before ??= strokes;
+    strokes = left;
+    redraw();
+  }
+
   function end(event) {
+    if (rubbing === event.pointerId) {
+      const [was, now] = [before, strokes];
+      rubbing = before = null;
+      if (was) { strokes = was; become(now); }
+      return;
+    }
     if (!current || event.pointerId !== current.id) return;
     if (event.type === "pointerup") add(event, true);
     const stroke = { pen: current.pen, points: current.points };
@@ -160,6 +186,8 @@ const Sheet = (() => {
     undo: () => step(past, future),
     redo: () => step(future, past),
     clear: () => { if (strokes.length) become([]); },
+    get eraser() { return eraser; },
+    set eraser(on) { eraser = on; },
     set pen(value) { pen = value; },
     set changed(call) { changed = call; },
     set began(call) { began = call; },
