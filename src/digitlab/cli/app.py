@@ -15,6 +15,7 @@ from digitlab.cli import (
     serve_command,
     show_commands,
     train_command,
+    tune_command,
 )
 from digitlab.cli.errors import Options, one_line_errors
 
@@ -52,6 +53,7 @@ def _add(function: object, name: str, epilog: str) -> None:
 
 
 _add(train_command.train, "train", train_command.EXAMPLES)
+_add(tune_command.tune, "tune", tune_command.EXAMPLES)
 _add(read_command.read, "read", read_command.EXAMPLES)
 _add(serve_command.serve, "serve", serve_command.EXAMPLES)
 _add(predict_command.predict, "predict", predict_command.EXAMPLES)

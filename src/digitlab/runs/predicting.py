@@ -74,7 +74,8 @@ def predict(
         ReadingError: it has no model.onnx.
         DataError: no images, or images of another kind.
     """
-    from digitlab.reading.model import open_model, tempered
+    from digitlab.probabilities import tempered
+    from digitlab.reading.model import open_model
 
     if prepare not in PREPARATIONS:
         raise DataError(f"--prepare: got {prepare!r}, expected one of {', '.join(PREPARATIONS)}")
@@ -87,7 +88,7 @@ def predict(
         file, classes = run.path / "model.onnx", tuple(run.info["data"]["classes"])
     names, images = _images(Path(source), prepare)
     model = open_model(file)
-    found = tempered(model.probabilities(images), model.number("temperature", 1.0))
+    found = tempered(model.probabilities(images), model.number("temperature", 1.0)).astype(np.float32)
     return Predictions(names, classes[: found.shape[1]], found)
 
 
