@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 # Where the tests are started in the background, Ctrl-C is ignored, and the processes they start would ignore it too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The pages that tests read are made by what made the data of the shipped networks.
+sys.path.insert(0, str(Path(__file__).parents[1] / "making"))
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -67,3 +72,11 @@ def small(mnist: Dataset) -> Dataset:
         test=first(mnist.test, 300),
         doubtful=frozenset(),
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _marks_of_these_tests_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Model files that tests name leave their marks in a folder of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield

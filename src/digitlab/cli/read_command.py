@@ -1,4 +1,4 @@
-"""`digitlab read`: pictures in, digits out, one line a picture."""
+"""`digitlab read`: pictures in, digits out, one line per picture."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import csv
 import json
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
 from digitlab.cli.errors import fail
-from digitlab.files import write_atomically
+from digitlab.files import printable, write_atomically
 
 if TYPE_CHECKING:
     from digitlab.reading.bulk import FileReading
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "Examples: [bold]digitlab read photo.jpg 'scans/*.png'[/]; "
     "[bold]digitlab read form.jpg --annotate out.png --json[/]; "
-    "[bold]digitlab read folder/ --numbers numbers.csv[/]; [bold]digitlab read marks.jpg --table > marks.csv[/]"
+    "[bold]digitlab read folder/ --numbers numbers.csv --review review.html[/]; "
+    "[bold]digitlab read marks.jpg --table > marks.csv[/]"
 )
 
 
@@ -64,6 +65,9 @@ def read(
     numbers: Annotated[
         Path | None, typer.Option(help="Write every number, its value and place to this .csv file.")
     ] = None,
+    review: Annotated[
+        Path | None, typer.Option(help="Write one .html page to correct the doubtful numbers in a browser.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a picture and line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="One line a sign.")] = False,
     as_table: Annotated[
@@ -95,15 +99,50 @@ def read(
             folders["--stages"],
             timeout=timeout,
             tables=as_table,
+            crops=review is not None,
         )
         output = _Output(forms[0] if forms else "text", digits_only, skip_words, rows, len(files))
-        failed = _print_all(read_files(files, options), output)
+        results = read_files(files, options)
+        seen = _Review(review, options.model) if review is not None else None
+        failed = _print_all(seen.kept(results) if seen else results, output)
+        if seen:
+            seen.write()
         for option, target in wanted.items():
             if target is not None and target.suffix:
                 for drawing in (Path(name) / option).glob("*.png"):
                     write_atomically(target, drawing.read_bytes())
     if failed:
         raise typer.Exit(1)
+
+
+class _Review:
+    """What the page for corrections will show, gathered while the results go by."""
+
+    def __init__(self, target: Path, model: str | Path | None) -> None:
+        if target.suffix.lower() not in (".html", ".htm"):
+            fail(f"--review: {target} ends in {target.suffix or 'nothing'}, expected .html", 2)
+        self.target, self.model = target, "digits" if model is None else Path(model).resolve().name
+        self.files = 0
+        self.items: list[dict[str, Any]] = []
+        self.errors: list[str] = []
+
+    def kept(self, results: Iterable[FileReading]) -> Iterator[FileReading]:
+        from digitlab.showing.review_page import review_items
+
+        for result in results:
+            if result.reading:
+                self.items += review_items(result.file, self.files, result.reading, result.crops)
+            else:
+                self.errors.append(result.error or "")
+            self.files += 1
+            yield replace(result, crops=())
+
+    def write(self) -> None:
+        from digitlab.showing.review_page import render_review
+
+        page = render_review(self.items, self.errors, files=self.files, model=self.model)
+        write_atomically(self.target, page)
+        print(f"digitlab: review {self.target} in a browser", file=sys.stderr)
 
 
 def _opened(numbers: Path | None) -> AbstractContextManager[TextIO | None]:
@@ -143,7 +182,7 @@ def _print_all(results: Iterable[FileReading], output: _Output) -> int:
         if result.error:
             failed += 1
             if output.form != "json":
-                print(f"digitlab: {result.error}", file=sys.stderr)
+                print(f"digitlab: {printable(result.error)}", file=sys.stderr)
         if output.pictures > 20 and sys.stderr.isatty():
             end = "" if number < output.pictures else "\n"
             print(f"\r{number:,} of {output.pictures:,}", end=end, file=sys.stderr, flush=True)
@@ -158,7 +197,7 @@ def _print_one(result: FileReading, output: _Output, rows: csv.DictWriter[str]) 
     elif output.form == "table":
         _print_tables(result, output.pictures > 1)
     elif result.reading:
-        print(_line(result.file, result.reading))
+        print(_line(printable(result.file), result.reading))
     sys.stdout.flush()  # Ctrl-C keeps what was done
 
 
@@ -173,7 +212,7 @@ def _print_tables(result: FileReading, named: bool) -> None:
         for row_number, column, text in table.refused:
             page = f" of page {table.page + 1}" if len(result.tables) > 1 else ""
             place = f"row {row_number + 1}, column {column + 1}{page}"
-            print(f"digitlab: {result.file}: {place}: {text} refused, left empty", file=sys.stderr)
+            print(f"digitlab: {printable(result.file)}: {place}: {text} refused, left empty", file=sys.stderr)
 
 
 def model_of(model: str | None, runs: Path | None) -> str | Path | None:
@@ -208,9 +247,9 @@ def _drawings(option: str, target: Path | None, pictures: int, folder: Path) -> 
 
 
 def _line(file: str, reading: Reading) -> str:
-    """As in ``photo.jpg  1572 / 43890  least sure 98.1 %``."""
+    """As in ``photo.jpg  1572 / 43890  least certain 98.1 %``."""
     turned = "".join(f", turned by {degrees:.0f} degrees" for degrees in reading.turned[:1] if degrees)
     if not reading.digits:
         return f"{file}  no digits"
     text = " / ".join(reading.lines)
-    return f"{file}  {text}  ({min(99.9, 100 * reading.confidence):.1f} % sure of the least sure digit{turned})"
+    return f"{file}  {text}  ({min(99.9, 100 * reading.confidence):.1f} % sure of the least certain digit{turned})"

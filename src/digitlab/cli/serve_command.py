@@ -33,6 +33,13 @@ def serve(
     ] = False,
     timeout: Annotated[float, typer.Option(help="Seconds that one picture may take.", min=0.1)] = 30.0,
     runs: Annotated[Path | None, typer.Option(help="Folder of the runs.", show_default=False)] = None,
+    trainings: Annotated[int, typer.Option(help="Runs that may train at the same time.", min=1)] = 1,
+    train_anywhere: Annotated[
+        bool, typer.Option("--train-from-anywhere", help="Other machines may start and stop training too.")
+    ] = False,
+    data: Annotated[
+        str | None, typer.Option(help="What the page for training trains on, as for train. (default: MNIST)")
+    ] = None,
 ) -> None:
     """Open a page to draw on, and answer over HTTP."""
     from digitlab.cli.read_command import model_of
@@ -53,6 +60,9 @@ def serve(
             names=tuple(name or ()),
             token=secrets.token_urlsafe(16) if token else None,
             timeout=timeout,
+            trainings=trainings,
+            train_anywhere=train_anywhere,
+            data=data,
         )
         try:
             app = make_app(settings, pool)

@@ -14,6 +14,7 @@ import typer
 
 from digitlab.cli.errors import Options, fail
 from digitlab.cli.group_command import train_group
+from digitlab.cli.teach_command import teach
 from digitlab.errors import RecipeError
 from digitlab.learning.recipe import FIELDS, RECIPES
 from digitlab.learning.recipe import recipe as make_recipe
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "Examples: [bold]digitlab train[/]; [bold]digitlab train mlp2 --epochs 20 --dropout 0.3[/]; "
+    "[bold]digitlab train --from reader --data my-digits/[/]; "
     "[bold]digitlab train --model my_file.py:build[/]; [bold]digitlab train --resume latest[/]"
 )
 
@@ -39,20 +41,25 @@ def _train(
         Path | None, typer.Option("--recipe", help="A recipe as a file, as `digitlab tune` leaves it.")
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="Folder of IDX files, .npz, or folder with a sub-folder a class.")
+        str | None, typer.Option(help="Folder of IDX files, .npz, or folder with a sub-folder per class.")
     ] = None,
     validation: Annotated[
         int | None, typer.Option(help="Training images kept for validation. (default: 5000)", show_default=False)
     ] = None,
     model: Annotated[str | None, typer.Option(help="A Keras model of your own, as my_file.py:build.")] = None,
     engine: Annotated[str, typer.Option(help="auto, compiled (JAX), or fit (Keras' own loop).")] = "auto",
-    resume: Annotated[str | None, typer.Option(help="Go on with a stopped run: its path, name, or latest.")] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", help="Teach a finished run your own images: the run, or reader.")
+    ] = None,
+    held_back: Annotated[float, typer.Option(help="With --from: share of your images to judge by.")] = 0.2,
+    resume: Annotated[str | None, typer.Option(help="Resume a stopped run: its path, name, or latest.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run. (default: recipe and time)")] = None,
     runs: Annotated[
         Path | None, typer.Option(help="Folder of the runs. (default: $DIGITLAB_RUNS or ./runs)", show_default=False)
     ] = None,
     seeds: Annotated[int, typer.Option(help="Train this many seeds, from --seed on, as a group.")] = 1,
     jobs: Annotated[int, typer.Option(help="Of several seeds, train so many at a time; never more than cores.")] = 1,
+    open_page: Annotated[bool, typer.Option("--open", help="Watch it learn on a page in the browser.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show the traceback of an error.")] = False,
@@ -64,14 +71,14 @@ def _train(
     if recipe_file is not None and recipe != "mlp":
         fail(f"--recipe {recipe_file} and the recipe {recipe!r}: expected one of the two", 2)
     named = recipe != "mlp" or recipe_file is not None
-    if resume is not None and (changes or data or model or name or validation is not None or named):
-        fail("--resume goes on with a run exactly as it began, so it takes no recipe, data, model or name", 2)
+    if resume is not None and (changes or data or name or validation is not None or named):
+        fail("--resume trains a run exactly as it began, so it takes no recipe, data or name", 2)
     try:
         if "hidden" in changes:
             changes["hidden"] = _units(changes["hidden"])
         settings = make_recipe(recipe if recipe_file is None else _recipe_in(recipe_file), **changes)
     except RecipeError as error:
-        fail(re.sub(r"^(\w+): ", lambda m: f"--{m[1].replace('_', '-')}: ", str(error)), 2)
+        fail(f"--{error.field.replace('_', '-')}: {error.text}" if error.field else str(error), 2)
 
     options: dict[str, Any] = {
         "data": data,
@@ -81,23 +88,32 @@ def _train(
         "folder": runs,
         "name": name,
     }
+    if from_ is not None:
+        if data is None or resume or model or seeds != 1 or validation is not None or recipe != "mlp":
+            fail("--from takes --data FOLDER of your own images, and no recipe, model, seeds or --resume", 2)
+        teach(from_, str(data), held_back, changes, options, quiet=quiet, as_json=as_json)
+        return
     if seeds != 1:
+        if open_page:
+            fail("--open shows one run. Watch several with: digitlab serve", 2)
         if resume is not None:
-            fail("--resume goes on with one run. Go on with a group by its first command, with --name GROUP", 2)
+            fail("--resume takes one run. Resume a group by its first command, with --name GROUP", 2)
         train_group(settings, seeds, jobs, options, quiet=quiet, as_json=as_json)
         return
     from digitlab import cli
+    from digitlab.cli.open_page import in_browser
     from digitlab.cli.progress import Lines, Quiet
     from digitlab.runs import training
 
     watcher = Quiet() if quiet else Lines()
     stopwatch = training.Stopwatch(cli.STARTED)
     try:
-        if resume is not None:
-            _same_cores(resume, runs)
-            run = training.resume(resume, folder=runs, watcher=watcher, stopwatch=stopwatch)
-        else:
-            run = training.train(settings, watcher=watcher, stopwatch=stopwatch, **options)
+        with in_browser(watcher, runs, wanted=open_page) as told:
+            if resume is not None:
+                _same_cores(resume, runs)
+                run = training.resume(resume, model=model, folder=runs, watcher=told, stopwatch=stopwatch)
+            else:
+                run = training.train(settings, watcher=told, stopwatch=stopwatch, **options)
     except KeyboardInterrupt:
         _stopped(watcher)
     finally:
@@ -113,7 +129,7 @@ def _recipe_in(file: Path) -> Recipe:
 
 
 def _same_cores(reference: str, folder: Path | None) -> None:
-    """Go on with as many cores as the run began with, where this machine has more: its sums stay bit-equal."""
+    """Resume on as many cores as the run began with, where this machine has more: its sums stay bit-equal."""
     from digitlab.machine import usable_cores
     from digitlab.runs import open_run
 
@@ -125,7 +141,7 @@ def _same_cores(reference: str, folder: Path | None) -> None:
 def _units(text: str) -> tuple[int, ...]:
     parts = [part for part in re.split(r"[,\s]+", text.strip()) if part]
     if not all(part.isdecimal() for part in parts):
-        raise RecipeError(f"hidden: got {text!r}, expected whole numbers, as in 256,128")
+        raise RecipeError.of("hidden", text, "whole numbers, as in 256,128")
     return tuple(int(part) for part in parts)
 
 
@@ -135,7 +151,7 @@ def _stopped(watcher: Any) -> None:
         fail("stopped before training began", 130)
     else:
         done, epochs = watcher.finished_epochs, run.recipe.epochs
-        fail(f"stopped; {done} of {epochs} epochs are kept. Go on with: digitlab train --resume {run.path}", 130)
+        fail(f"stopped; {done} of {epochs} epochs are kept. Resume it with: digitlab train --resume {run.path}", 130)
 
 
 def summary(run: Run) -> dict[str, Any]:
@@ -163,7 +179,7 @@ def closing_words(run: Run) -> str:
     low, high = e.accuracy_interval
     classes = info["data"]["classes"]
     lines = [
-        f"{100 * e.accuracy:.2f} % right on {e.samples:,} test images "
+        f"{100 * e.accuracy:.2f} % correct on {e.samples:,} test images "
         f"(95 % interval {100 * low:.2f} to {100 * high:.2f} %), {e.samples - e.correct:,} mistakes"
     ]
     if e.confusions:

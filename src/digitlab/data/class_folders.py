@@ -1,4 +1,4 @@
-"""A data set kept as pictures: one sub-folder a class, its name the class.
+"""A data set kept as pictures: one sub-folder per class, its name the class.
 
     mine/0/*.png  mine/1/*.png  …                   split here: of each class a sixth becomes the test images
     mine/train/0/*.png …  mine/test/0/*.png …       split as given
@@ -104,7 +104,7 @@ def read(path: Path, side: int = 28) -> Pictures:
     if "train" in names or "test" in names:
         if set(names) != {"train", "test"}:
             raise DataError(
-                f"{path}: sub-folders {', '.join(sorted(names))}, expected train and test, or one sub-folder a class."
+                f"{path}: sub-folders {', '.join(sorted(names))}, expected train and test, or one sub-folder per class."
                 " Move the others away; validation images are set aside from train."
             )
         class_names, train = _read_split(names["train"], side)
@@ -150,7 +150,7 @@ def _read_split(path: Path, side: int) -> tuple[tuple[str, ...], list[NDArray[np
             )
     if not FEWEST_CLASSES <= len(entries) <= MOST_CLASSES:
         raise DataError(
-            f"{path}: {len(entries)} class folders, expected {FEWEST_CLASSES} to {MOST_CLASSES}, one a class."
+            f"{path}: {len(entries)} class folders, expected {FEWEST_CLASSES} to {MOST_CLASSES}, one per class."
         )
     files: list[Path] = []
     counts: list[int] = []
@@ -161,11 +161,16 @@ def _read_split(path: Path, side: int) -> tuple[tuple[str, ...], list[NDArray[np
         files += pictures
         counts.append(len(pictures))
     # 0.14 s a thousand pictures. Threads were tried: 0.17 s on two cores, the work is Python's, not the decoder's.
-    images = np.stack([_read_picture(file, side) for file in files])
+    images = np.stack([read_image(file, side) for file in files])
     return tuple(entry.name for entry in entries), np.split(images, np.cumsum(counts)[:-1])
 
 
-def _read_picture(path: Path, side: int) -> NDArray[np.uint8]:
+def read_image(path: Path, side: int) -> NDArray[np.uint8]:
+    """Read one image as grey, (side, side) uint8, its ink as bright or dark as it is in the file.
+
+    Raises:
+        DataError: no image, damaged, or of another size.
+    """
     if path.is_dir():
         raise DataError(f"{path}: a folder inside a class folder, expected a picture. Put the pictures one level up.")
     with opened_image(path, str(path)) as picture:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from digitlab.data import class_folders, idx
 from digitlab.errors import DataError
+from digitlab.files import printable
 
 SIDE = 28  # pixels, of every picture digitlab trains on
 DIGITS = tuple("0123456789")  # class names where the source has none
@@ -72,7 +73,7 @@ def content_hash(parts: tuple[str, str, str, str]) -> str:
     """Make one hash of a data set from the hashes of its four IDX files.
 
     The four are training images, training labels, test images, test labels, each the SHA-256 of the unpacked IDX file
-    that holds it (`idx.sha256`), whatever the data came as. The hash is the SHA-256 of the four, one a line:
+    that holds it (`idx.sha256`), whatever the data came as. The hash is the SHA-256 of the four, one per line:
 
         sha256sum train-images train-labels t10k-images t10k-labels | cut -c1-64 | sha256sum
 
@@ -94,7 +95,7 @@ def find(source: str | Path | None) -> Source:
 
     Args:
         source: None for the MNIST in the package; else a folder of IDX files, a `.npz`, or a folder with one sub-folder
-            a class (or with `train/` and `test/`, each with one sub-folder a class).
+            per class (or with `train/` and `test/`, each with one sub-folder per class).
 
     Returns:
         The data set, checked.
@@ -112,7 +113,7 @@ def find(source: str | Path | None) -> Source:
     if not path.exists():
         raise DataError(
             f"{path}: no such file or folder, expected a folder of IDX files, a .npz, or a folder with one sub-folder"
-            " a class. Check the path."
+            " per class. Check the path."
         )
     if path.is_file():
         if _IDX_NAME.fullmatch(path.name):
@@ -127,14 +128,14 @@ def find(source: str | Path | None) -> Source:
         raise DataError(f"{path}: cannot be read ({error.strerror}), expected a folder of data.") from None
     if not entries:
         raise DataError(
-            f"{path}: an empty folder, expected four IDX files or one sub-folder a class. Is this the right folder?"
+            f"{path}: an empty folder, expected four IDX files or one sub-folder per class. Is this the right folder?"
         )
     if any(_IDX_NAME.fullmatch(file.name) for file in files):
         return idx_folder(path)
     if len(files) == len(entries):
         raise DataError(
             f"{path}: holds {files[0].name} and {len(files) - 1:,} other files, expected four IDX files"
-            f" ({', '.join(MNIST_SHA256)}) or one sub-folder a class. Sort pictures into one folder a class."
+            f" ({', '.join(MNIST_SHA256)}) or one sub-folder per class. Sort pictures into one folder per class."
         )
     return _class_folder(path)
 
@@ -233,15 +234,16 @@ def npz(path: Path) -> Source:
             present = {name.removesuffix(".npy") for name in archive.namelist()}
             missing = [name for name in _NPZ_NAMES if name not in present]
             if missing:
+                found = printable(", ".join(sorted(present)))[:200] or "nothing"
                 raise DataError(
-                    f"{path}: holds {', '.join(sorted(present)) or 'nothing'}, expected {', '.join(_NPZ_NAMES)};"
+                    f"{path}: holds {found}, expected {', '.join(_NPZ_NAMES)};"
                     f" {', '.join(missing)} missing. Save it with numpy.savez_compressed under these names."
                 )
             raw = [_npz_member(archive, path, name) for name in _NPZ_NAMES]
     except DataError:
         raise
     except Exception as error:  # a damaged archive raises a dozen kinds from zipfile, zlib and NumPy's header parser
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = printable(" ".join(str(error).split()))[:200] or type(error).__name__
         raise DataError(
             f"{path}: no readable .npz ({reason}), expected a .npz with {', '.join(_NPZ_NAMES)}, or a folder of data."
         ) from None
@@ -365,5 +367,5 @@ def _check(images: NDArray[Any], labels: NDArray[Any], images_name: str, labels_
         first = int(np.argmax(labels >= len(DIGITS)))
         raise DataError(
             f"{labels_name}: label {labels[first]} at position {first}, expected 0 to {len(DIGITS) - 1}."
-            " Renumber the labels, or use one sub-folder a class."
+            " Renumber the labels, or use one sub-folder per class."
         )

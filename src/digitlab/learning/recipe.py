@@ -28,6 +28,8 @@ def _setting(default: Any, help_text: str, *, choices: tuple[str, ...] = (), bou
 
 
 # What each `bounds` text above means; kept as text so that help, docs and error message say the same thing.
+# Of hidden layers: 200 million take 2.4 GB with their moments. One too many is refused before it takes the memory.
+MAX_WEIGHTS = 200_000_000
 _BOUNDS = {
     "of at least 1": lambda x: x >= 1,
     "of at least 0": lambda x: x >= 0,
@@ -132,8 +134,9 @@ class Recipe:
             _check(spec, getattr(self, spec.name))
         if self.label_smoothing and self.loss != "categorical_crossentropy":
             raise RecipeError(
-                f"label_smoothing: got {self.label_smoothing} with loss {self.loss}, which cannot smooth. "
-                "Set loss to categorical_crossentropy as well"
+                f"got {self.label_smoothing} with loss {self.loss}, which cannot smooth. "
+                "Set loss to categorical_crossentropy as well",
+                "label_smoothing",
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -168,6 +171,8 @@ def _check(spec: dataclasses.Field[Any], value: Any) -> None:
             isinstance(u, int) and not isinstance(u, bool) and u >= 1 for u in value
         )
         expected = "whole numbers of at least 1, as in (256, 128)"
+        if good and sum(u * v for u, v in zip((784, *value), (*value, 10), strict=True)) > MAX_WEIGHTS:
+            good, expected = False, f"layers of at most {MAX_WEIGHTS:,} weights together"
     elif spec.type == "bool":
         good, expected = isinstance(value, bool), "True or False"
     elif spec.type == "str":
@@ -180,7 +185,7 @@ def _check(spec: dataclasses.Field[Any], value: Any) -> None:
         good = good and math.isfinite(value) and (not bounds or bool(_BOUNDS[bounds](value)))
         expected = f"a {'whole number' if whole else 'number'}" + (f" {bounds}" if bounds else "")
     if not good:
-        raise RecipeError(f"{spec.name}: got {value!r}, expected {expected}")
+        raise RecipeError.of(spec.name, value, expected)
 
 
 def _suggest(word: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:

@@ -38,9 +38,10 @@ class ReadOptions:
         reject: False to name a digit for everything that is found.
         annotate: a folder for the pictures with boxes drawn in, `<name>.png`; None for none.
         stages: a folder for pictures of every stage, `<name>.png`; None for none.
-        workers: processes; None for one a core where there are many files.
+        workers: processes; None for one per core where there are many files.
         timeout: seconds that one picture may take.
         tables: also find the rows and columns of each page.
+        crops: also cut out the doubtful numbers.
     """
 
     model: str | Path | None = None
@@ -51,16 +52,18 @@ class ReadOptions:
     workers: int | None = None
     timeout: float = SECONDS
     tables: bool = False
+    crops: bool = False
 
 
 @dataclass(frozen=True)
 class FileReading:
-    """What came of one file: a reading without its stages, its tables if asked for, or one line that says why not."""
+    """What came of one file: a reading without its stages, tables and crops if asked for, or one line why not."""
 
     file: str
     reading: Reading | None = None
     error: str | None = None
     tables: tuple[Table, ...] = ()
+    crops: tuple[bytes, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Turn into the one object that `digitlab read --json` prints for it."""
@@ -207,10 +210,15 @@ def _read_one(reader: Reader, file: Path, options: ReadOptions) -> FileReading:
                 annotated(file, reading).save(options.annotate / f"{file.stem}.png")
             if options.stages is not None:
                 stages_picture(reading).save(options.stages / f"{file.stem}.png")
+        cut: tuple[bytes, ...] = ()
+        if options.crops:
+            from digitlab.reading.crops import crops
+
+            cut = crops(file, reading)
     except ReadingError as error:
         return FileReading(str(file), error=str(error))
     except OSError as error:
         return FileReading(str(file), error=f"{file}: {error.strerror or error}. Is the disk full?")
     except MemoryError:
         return FileReading(str(file), error=f"{file}: not enough memory after {time.perf_counter() - start:.0f} s.")
-    return FileReading(str(file), reading.without_stages(), tables=tables)
+    return FileReading(str(file), reading.without_stages(), tables=tables, crops=cut)

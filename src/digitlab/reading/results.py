@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +39,7 @@ class ReadDigit:
     box: Box
     rejected: bool
     reason: str
-    glyph: np.ndarray
+    glyph: np.ndarray = field(repr=False)
     line: int
     page: int = 0
     separator: str = ""
@@ -96,7 +96,7 @@ class Number:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Reading:
     """What stands in a picture.
 
@@ -124,6 +124,19 @@ class Reading:
     file: str = ""
     turned: tuple[float, ...] = ()
     spaced: bool = True
+
+    def __repr__(self) -> str:
+        text = " / ".join(self.lines)
+        return f"Reading({text!r}, {len(self.digits)} signs, least sure {self.confidence:.1%})"
+
+    def _repr_html_(self) -> str:
+        from digitlab.notebook import card, image
+
+        text = " / ".join(self.lines)
+        rows = [("signs", f"{len(self.digits)}"), ("least sure", f"{min(99.9, 100 * self.confidence):.1f} %")]
+        shown = [np.pad(digit.glyph, 1, constant_values=90) for digit in self.digits[:40]]
+        strip = image(np.concatenate(shown, 1), f"what the network saw: {text}", height=45) if shown else ""
+        return card(f"Reading: {text or 'nothing'}", rows, strip)
 
     @cached_property
     def groups(self) -> list[tuple[ReadDigit, ...]]:

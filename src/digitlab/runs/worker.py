@@ -68,13 +68,14 @@ def main() -> None:
     watcher = Reporting()
     try:
         if task["resume"] is not None:
-            training.resume(task["resume"], data=task["dataset"], watcher=watcher)
+            model = task["options"].get("model")
+            training.resume(task["resume"], data=task["dataset"], model=model, watcher=watcher)
         else:
             recipe = Recipe.from_dict(task["recipe"])
             training.train(recipe, name=task["name"], watcher=watcher, **task["options"])
     except KeyboardInterrupt:
         os._exit(130)  # the run is kept; the thread that reads stdin would hold the interpreter
-    except (DigitlabError, FloatingPointError, OSError, MemoryError) as error:
+    except (DigitlabError, OSError, MemoryError) as error:
         _say({"error": f"{task['name']}: {error or type(error).__name__}"})
         os._exit(1)
     os._exit(0)

@@ -95,7 +95,7 @@ def _explain(answer: dict[str, Any], reader: Reader, reading: Reading) -> None:
         return
     glyphs = np.stack([digit.glyph for digit in reading.digits])
     for entry, digit, row, like in zip(
-        answer["digits"], reading.digits, reader.predict(glyphs), reader.likeness(glyphs), strict=True
+        answer["digits"], reading.digits, reader._looked_at_twice(glyphs), reader.likeness(glyphs), strict=True
     ):
         entry["page"], entry["line"] = digit.page, digit.line
         entry["probabilities"] = [round(float(p), 6) for p in row]
@@ -158,7 +158,7 @@ def predict(reader: Reader, body: bytes) -> dict[str, Any]:
         >>> predict(Reader(), json.dumps({"images": [[[0] * 28] * 28]}).encode())["digits"].__len__()
         1
     """
-    images = _images(body)
+    images = images_in(body)
     probabilities = reader.predict(images)
     return {
         "probabilities": [[round(float(p), 6) for p in row] for row in probabilities],
@@ -166,7 +166,12 @@ def predict(reader: Reader, body: bytes) -> dict[str, Any]:
     }
 
 
-def _images(body: bytes) -> np.ndarray:
+def images_in(body: bytes) -> np.ndarray:
+    """The images of a request, (n, 28, 28) uint8; see `predict`.
+
+    Raises:
+        ServingError: not such JSON.
+    """
     import numpy as np
 
     wanted = 'expected {"images": n x 28 x 28 numbers from 0 to 255, ink bright on 0}'
@@ -208,9 +213,13 @@ def model_card(reader: Reader, name: str) -> dict[str, Any]:
     """Say what reads: labels, recipe, scores, temperature, from the model's own file."""
     metadata = reader.model.metadata
     scores = _json(metadata.get("scores"), {})
-    scores = scores if isinstance(scores, dict) else {}
+    scores = {
+        str(name)[:40]: value
+        for name, value in (scores.items() if isinstance(scores, dict) else ())
+        if isinstance(value, int | float) and 0 <= value <= 1
+    }
     if "test_accuracy" in metadata:
-        scores["test_accuracy"] = reader.model.number("test_accuracy", 0.0)
+        scores["test_accuracy"] = min(1.0, max(0.0, reader.model.number("test_accuracy", 0.0)))
     return {
         "name": name,
         "labels": metadata.get("labels", "0 1 2 3 4 5 6 7 8 9").split(),
@@ -224,9 +233,13 @@ def model_card(reader: Reader, name: str) -> dict[str, Any]:
     }
 
 
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number in JSON")
+
+
 def _json(text: str | None, default: Any) -> Any:
     """A value that a model's file may hold; a file from elsewhere may hold anything."""
     try:
-        return default if text is None else json.loads(text)
+        return default if text is None else json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError):
         return default

@@ -22,10 +22,11 @@ from starlette.types import ASGIApp
 
 from digitlab.errors import DigitlabError, ProcessError, ReadingError, ServingError
 from digitlab.processes import SECONDS, Pool
-from digitlab.serving import guard, jobs
+from digitlab.serving import guard, jobs, models
 from digitlab.serving.access import Access, error
 from digitlab.serving.answers import ReadingOptions, plain_name
 from digitlab.serving.run_pages import RunsPage, report
+from digitlab.serving.training import Trainings
 from digitlab.serving.waiting import Waiting, busy
 from digitlab.version import __version__
 
@@ -33,7 +34,7 @@ MAX_FILES = 64
 # 28 x 28 pictures as JSON take some 2 kB each, and many times that while they are unpacked.
 MAX_JSON = 16_000_000
 # Names, not contents, come in fields.
-MAX_FIELD = 1000
+MAX_FIELD = 1024  # Starlette names it in whole kilobytes
 # Sent as they are: the picture is the body. curl --data-binary says it is a form unless told otherwise.
 RAW = ("image/", "application/octet-stream", "application/x-www-form-urlencoded")
 YES, NO = {"1", "true", "yes", "on", ""}, {"0", "false", "no", "off"}
@@ -57,10 +58,13 @@ class Settings:
         runs: folder of the runs; None for `DIGITLAB_RUNS`, else ``runs``.
         local: answer only requests that name this machine as nobody else can be named.
         cors: origins of pages elsewhere that may ask, such as ``https://example.org``.
-        threads: pictures read at the same time, each in a process of its own; None for one a core.
+        threads: pictures read at the same time, each in a process of its own; None for one per core.
         names: further names that this machine is reached by; ``*`` for any.
         token: what must come with every request; None for none.
         timeout: seconds that one picture may take.
+        trainings: runs that may train at the same time.
+        train_anywhere: other machines may start and stop runs too.
+        data: what such runs are trained on, as `digitlab.load` takes it; None for MNIST.
     """
 
     model: str | Path | None = None
@@ -71,6 +75,9 @@ class Settings:
     names: tuple[str, ...] = ()
     token: str | None = None
     timeout: float = SECONDS
+    trainings: int = 1
+    train_anywhere: bool = False
+    data: str | None = None
 
 
 def make_app(settings: Settings | None = None, pool: Pool | None = None) -> ASGIApp:
@@ -100,6 +107,8 @@ def make_app(settings: Settings | None = None, pool: Pool | None = None) -> ASGI
         Route("/runs", desk.to_runs),
         Route("/runs/", desk.runs),
         Route("/runs/{name}/report.html", desk.report),
+        *desk.models.routes(),
+        *Trainings(settings.runs, settings.trainings, settings.train_anywhere, data=settings.data).routes(),
     ]
     middleware = []
     if settings.cors:
@@ -153,6 +162,7 @@ class Desk:
         self.lane = anyio.CapacityLimiter(1)
         self.started = time.monotonic()
         self._card: dict[str, Any] | None = None
+        self.models = models.Models(settings.runs, self.name, self.work, self.in_lane)
         self._runs_page = RunsPage(settings.runs)
 
     @contextlib.asynccontextmanager
@@ -164,7 +174,7 @@ class Desk:
         finally:
             self.pool.end()
 
-    async def _work(
+    async def work(
         self,
         request: Request,
         function: Callable[..., bytes],
@@ -192,10 +202,10 @@ class Desk:
     async def card(self, request: Request) -> dict[str, Any]:
         """What reads, from the model's own file; asked for once."""
         if self._card is None:
-            self._card = json.loads(await self._work(request, jobs.card, self.name))
+            self._card = json.loads(await self.work(request, jobs.card, self.name))
         return self._card
 
-    async def _in_lane(self, work: Callable[..., Any], *arguments: Any) -> Any:
+    async def in_lane(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """Work on a thread, one such at a time: reading files of runs keeps nobody from being answered."""
         import anyio
 
@@ -221,7 +231,9 @@ class Desk:
 
     async def read(self, request: Request) -> Response:
         """POST /read: a picture as the body, or one or more as files of a form."""
-        options = _options(list(request.query_params.multi_items()), ReadingOptions())
+        asked = [(name, value) for name, value in request.query_params.multi_items() if name != "model"]
+        options = _options(asked, ReadingOptions())
+        path = await self.models.path(request)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "multipart/form-data":
             async with request.form(max_files=MAX_FILES, max_fields=MAX_FILES, max_part_size=MAX_FIELD) as form:
@@ -239,19 +251,28 @@ class Desk:
             raise ServingError("form: no file in it, expected one or more, as in: curl -F file=@photo.jpg …/read")
         if len(pictures) == 1:
             [(content, name)] = pictures
-            return _json(await self._work(request, jobs.read, content, name, options, name=name or "picture"))
+            return _json(await self.work(request, models.read, path, content, name, options, name=name or "picture"))
         answers = [
-            await self._read_or_error(request, content, name, options, patient=number > 0)
+            await self._read_or_error(request, path, content, name, options, patient=number > 0)
             for number, (content, name) in enumerate(pictures)
         ]
         return _json(b"[" + b",".join(answers) + b"]")
 
     async def _read_or_error(
-        self, request: Request, content: bytes, name: str, options: ReadingOptions, *, patient: bool
+        self,
+        request: Request,
+        path: Path | None,
+        content: bytes,
+        name: str,
+        options: ReadingOptions,
+        *,
+        patient: bool,
     ) -> bytes:
         """One of many: a bad one does not stop the others, and once begun, all are read."""
         try:
-            return await self._work(request, jobs.read, content, name, options, name=name or "picture", patient=patient)
+            return await self.work(
+                request, models.read, path, content, name, options, name=name or "picture", patient=patient
+            )
         except ReadingError as trouble:
             return json.dumps({"file": name, "error": str(trouble)}, ensure_ascii=False).encode("utf-8")
 
@@ -266,7 +287,7 @@ class Desk:
             size += len(part)
             if size > MAX_JSON:
                 raise HTTPException(413, f"body: more than {MAX_JSON:,} bytes. Send fewer pictures at a time")
-        return _json(await self._work(request, jobs.predict, b"".join(parts)))
+        return _json(await self.work(request, jobs.predict, b"".join(parts)))
 
     async def to_runs(self, _: Request) -> Response:
         """GET /runs: the page proper, whose links are relative."""
@@ -276,12 +297,12 @@ class Desk:
         """GET /runs/: the runs as they are now."""
         page = self._runs_page.fresh()
         if page is None:
-            page = await self._in_lane(self._runs_page.text)
+            page = await self.in_lane(self._runs_page.text)
         return HTMLResponse(page, headers={"Content-Security-Policy": RUNS_POLICY})
 
     async def report(self, request: Request) -> Response:
         """GET /runs/NAME/report.html."""
-        content = await self._in_lane(report, self.settings.runs, request.path_params["name"])
+        content = await self.in_lane(report, self.settings.runs, request.path_params["name"])
         if content is None:
             raise HTTPException(404, f"{request.url.path[:80]}: no such report. /runs lists them")
         return HTMLResponse(content, headers={"Content-Security-Policy": REPORT_POLICY})

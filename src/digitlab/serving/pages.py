@@ -15,6 +15,7 @@ SCRIPTS = (
     "sheet.js",
     "labels.js",
     "answer.js",
+    "models.js",
     "photos.js",
     "zoom.js",
     "export.js",
@@ -46,12 +47,60 @@ def drawing_page(model: str, accuracy: float | None) -> tuple[str, str]:
         model=model,
         accuracy=accuracy,
     )
+    return page, _policy(page)
+
+
+TRAINING_SCRIPTS = ("numbers.js", "curves.js", "train.js")
+
+
+def training_page(control: bool, *, home: bool = True) -> tuple[str, str]:
+    """Fill the page where one starts a run and sees it learn.
+
+    Args:
+        control: whoever asks may start and stop.
+        home: there are other pages beside it.
+
+    Returns:
+        The page, and its Content-Security-Policy.
+
+    Example:
+        >>> "Start" in training_page(True)[0]
+        True
+    """
+    from digitlab.learning.recipe import RECIPES
+
+    recipes = [
+        {
+            "name": recipe.name,
+            "description": recipe.description,
+            "epochs": recipe.epochs,
+            "batch_size": recipe.batch_size,
+            "peak_rate": recipe.peak_rate,
+            "hidden": list(recipe.hidden),
+            "dropout": recipe.dropout,
+            "seed": recipe.seed,
+        }
+        for recipe in RECIPES.values()
+    ]
+    page = fill(
+        "train.html",
+        package="digitlab.serving",
+        styles=("style.css", "train.css"),
+        scripts=TRAINING_SCRIPTS,
+        recipes=recipes,
+        control=control,
+        home=home,
+    )
+    return page, _policy(page)
+
+
+def _policy(page: str) -> str:
+    """Talk to this server and to nobody else."""
     hashes = {kind: _hash(re.findall(rf"<{kind}>(.*?)</{kind}>", page, re.DOTALL)[-1]) for kind in ("style", "script")}
-    policy = (
+    return (
         f"default-src 'none'; connect-src 'self'; img-src data: blob:; style-src '{hashes['style']}'; "
         f"script-src '{hashes['script']}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
-    return page, policy
 
 
 def _hash(text: str) -> str:

@@ -128,6 +128,7 @@ const Answer = (() => {
       glyph($("glyph"), digit.glyph);
       verdict(digit);
       bars(digit);
+      chose();
       $("matter").hidden = digit.rejected || digit.digit === null; // it asks about a digit
       paint(heats.get(index));
     }
@@ -179,12 +180,20 @@ const Answer = (() => {
 
   function bars(digit) {
     const best = digit.probabilities.indexOf(Math.max(...digit.probabilities));
+    const other = view.second?.(chosen); // the ten probabilities of a second network
+    $("bars").classList.toggle("two", Boolean(other));
     $("bars").classList.toggle("no-digit", digit.rejected);
     $("bars").replaceChildren(...digit.probabilities.map((p, name) => {
       const bar = make("i");
       bar.style.setProperty("--p", `${100 * p}%`);
-      return make("li", { className: name === best ? "first" : "" }, make("b", { textContent: name }), make("span", { className: "lane" }, bar), make("span", { className: "num", textContent: percent(p) }));
+      return make("li", { className: name === best ? "first" : "" }, make("b", { textContent: name }), make("span", { className: "lane" }, bar, ...(other ? [lane(other[name])] : [])), make("span", { className: "num", textContent: percent(p) }));
     }));
+  }
+
+  function lane(p) {
+    const bar = make("i", { className: "other" });
+    bar.style.setProperty("--p", `${100 * p}%`);
+    return bar;
   }
 
   // ---- what mattered: hide a patch, ask again, everywhere; where the answer suffers, the ink mattered
@@ -292,7 +301,8 @@ const Answer = (() => {
     setTimeout(() => { $("copy").textContent = "Copy"; }, 1500);
   });
 
+  let chose = () => {};
   const say = (words) => { $("summary").textContent = words; };
   const refresh = () => { letters(); choose(chosen); };
-  return { show, clear, say, boxes, choose, refresh, kind, shown, get chosen() { return chosen; }, get answer() { return answer; }, get view() { return view; } };
+  return { show, clear, say, boxes, choose, refresh, kind, shown, set chose(call) { chose = call; }, get chosen() { return chosen; }, get answer() { return answer; }, get view() { return view; } };
 })();

@@ -15,7 +15,7 @@
   async function ask(file, name, { single = false, stages = false, signal } = {}) {
     const form = new FormData();
     form.append("file", file, name);
-    const query = new URLSearchParams({ explain: 1, single: Number(single), stages: Number(stages) });
+    const query = new URLSearchParams({ explain: 1, single: Number(single), stages: Number(stages), ...(Models.model ? { model: Models.model } : {}) });
     let response, answer;
     try {
       response = await fetch(`read?${query}`, { method: "POST", body: form, signal });
@@ -105,6 +105,7 @@
       answer.took = performance.now() - since;
       drawing = Object.assign(Photos.source("drawing.png", null), { answer, frames: [drawn.canvas.toDataURL()], state: "read" });
       Photos.sort(drawing);
+      setTimeout(Models.compare);
       Answer.show(answer, { element: Sheet.canvas, image: drawn.canvas, size: Sheet.size, place: drawn.place, clickable: false, page: 0, ...hands(drawing) });
       buttons();
       document.dispatchEvent(new CustomEvent("digitlab:read", { detail: { source: drawing, canvas: drawn.canvas } }));
@@ -124,6 +125,7 @@
   // ---- what was typed over
   const hands = (source) => ({
     typed: (index) => Photos.typed(source, index),
+    second: Models.second,
     number: (index) => source.owner[index]?.order[1],
     picked: (index) => { if (index >= 0) reveal(source, index); },
   });
@@ -209,6 +211,7 @@
     }
     fit();
     Answer.show(answer, view);
+    Models.compare();
     if (sign !== undefined) Answer.choose(sign);
     if (steps && !answer.stages) withSteps(one);
     buttons();
@@ -294,6 +297,13 @@
     Answer.clear("Reading…");
     Photos.next(ask, photo);
   });
+  Models.changed = () => {
+    if (!photo) { later(0); return; }
+    photo.state = "waiting";
+    Checklist.drop(photo);
+    Answer.clear("Reading…");
+    Photos.next(ask, photo);
+  };
   $("choose").addEventListener("click", () => $("file").click());
   $("file").addEventListener("change", () => { open([...$("file").files]); $("file").value = ""; });
   $("show").addEventListener("click", () => {

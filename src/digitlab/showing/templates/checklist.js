@@ -44,7 +44,7 @@ const Checklist = (() => {
   function row(item) {
     const field = make("input", { type: "text", value: item.text, inputMode: "decimal", autocomplete: "off", spellcheck: false, size: 8 });
     field.setAttribute("aria-label", `Number in ${item.file}, read as ${item.text}`);
-    const where = make("span", { className: "where", textContent: item.file });
+    const where = make("span", { className: "where", textContent: item.file.split("/").pop(), title: item.file });
     const said = make("span", { className: "sure-words" });
     const picture = item.crop ? make("img", { src: item.crop, alt: "" }) : make("span", { className: "blank", textContent: "no picture" });
     item.row = make("li", { className: "check-row" }, make("span", { className: "crop" }, picture), field, make("span", { className: "notes" }, said, where));

@@ -1,0 +1,154 @@
+"""Which networks can be chosen on the page: the server's own and every finished run; asked one image at a time."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from digitlab.errors import ReadingError, ServingError
+from digitlab.serving import jobs
+
+if TYPE_CHECKING:
+    from digitlab.reading.reader import Reader
+    from digitlab.serving.answers import ReadingOptions
+
+MAX_BODY = 4_000_000
+MOST = 200
+
+
+class Models:
+    """Answers about networks beside the server's own.
+
+    Args:
+        runs: folder of the runs.
+        name: of the server's own network.
+        work: has a worker do something for a request.
+        in_lane: does something on a thread, one at a time.
+    """
+
+    def __init__(
+        self, runs: str | Path | None, name: str, work: Callable[..., Awaitable[bytes]], in_lane: Callable[..., Any]
+    ) -> None:
+        self.runs, self.name, self.work, self.in_lane = runs, name, work, in_lane
+
+    def routes(self) -> list[Route]:
+        """The addresses."""
+        return [
+            Route("/models", self._list),
+            Route("/models/predict", self._predict, methods=["POST"]),
+            Route("/models/inside", self._inside, methods=["POST"]),
+        ]
+
+    async def _list(self, _: Request) -> Response:
+        """GET /models: what can be chosen, the server's own first."""
+        found = await self.in_lane(listed, self.runs)
+        return JSONResponse([{"name": "", "title": self.name}, *found])
+
+    async def path(self, request: Request) -> Path | None:
+        """The file of the network that a request names; None for the server's own.
+
+        Raises:
+            ServingError: no such run.
+        """
+        name = request.query_params.get("model", "")
+        return await self.in_lane(path_of, self.runs, name) if name else None
+
+    async def _body(self, request: Request) -> bytes:
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise HTTPException(415, "content type: expected application/json")
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > MAX_BODY:
+                raise HTTPException(413, f"body: more than {MAX_BODY:,} bytes. Send fewer images at a time")
+        return body
+
+    async def _predict(self, request: Request) -> Response:
+        """POST /models/predict?model=NAME: 28 x 28 images through that network."""
+        path = await self.path(request)
+        answer = await self.work(request, predict, path, await self._body(request))
+        return Response(answer, media_type="application/json")
+
+    async def _inside(self, request: Request) -> Response:
+        """POST /models/inside?model=NAME: what each layer makes of one image."""
+        path = await self.path(request)
+        answer = await self.work(request, inside, path, await self._body(request))
+        return Response(answer, media_type="application/json")
+
+
+def listed(runs: str | Path | None) -> list[dict[str, Any]]:
+    """Every finished run that reads digits, the newest first."""
+    from digitlab.runs.folder import list_runs
+
+    found = []
+    for run in list_runs(runs):
+        info = run.info
+        classes = (info.get("data") or {}).get("classes") or ()
+        if info.get("state") == "finished" and len(classes) == 10 and (run.path / "model.onnx").is_file():
+            found.append({"name": run.name, "title": run.name, "recipe": str(info["recipe"].get("name", ""))})
+    return found[::-1][:MOST]
+
+
+def path_of(runs: str | Path | None, name: str) -> Path:
+    """A run's network; the name is compared with those that are there, never made into a path.
+
+    Raises:
+        ServingError: no such run.
+    """
+    from digitlab.runs.folder import list_runs
+
+    for run in list_runs(runs):
+        if run.name == name and (run.path / "model.onnx").is_file():
+            return run.path / "model.onnx"
+    raise ServingError(f"model {name[:80]!r}: no finished run of that name. /models lists them")
+
+
+@functools.lru_cache(4)
+def _other(path: Path, _: int) -> Reader:
+    from digitlab.reading.reader import Reader
+
+    return Reader(path, threads=1)
+
+
+def _reader(own: Reader, path: Path | None) -> Reader:
+    return own if path is None else _other(path, path.stat().st_mtime_ns)
+
+
+def read(reader: Reader, path: Path | None, content: bytes, name: str, options: ReadingOptions) -> bytes:
+    """In a worker: read one picture with a network of one's choice."""
+    return jobs.read(_reader(reader, path), content, name, options)
+
+
+def predict(reader: Reader, path: Path | None, body: bytes) -> bytes:
+    """In a worker: 28 x 28 images through a network of one's choice."""
+    return jobs.predict(_reader(reader, path), body)
+
+
+def inside(reader: Reader, path: Path | None, body: bytes) -> bytes:
+    """In a worker: what each layer makes of one image."""
+    from digitlab.reading.inside import look_inside
+    from digitlab.serving.answers import images_in
+
+    images = images_in(body)
+    if len(images) != 1:
+        raise ReadingError(f"images: {len(images)}, expected one to look inside at")
+    views = look_inside(_reader(reader, path).model.path, images[0])
+    shown = [
+        {
+            "title": view.title,
+            "words": view.words,
+            "shape": list(view.maps.shape),
+            "maps": [base64.b64encode(one.tobytes()).decode("ascii") for one in view.maps],
+        }
+        for view in views
+    ]
+    return json.dumps({"layers": shown}, ensure_ascii=False).encode("utf-8")
