@@ -4,9 +4,9 @@
     uv run python benchmarks/accuracy.py fast99 --seeds 10 --write
 
 Each run trains on 55,000 images with 5,000 kept for validation and reads the test images once, at its end. Every seed
-is kept in `benchmarks/kept` when it is done, so that a stopped benchmark goes on where it was; a seed is trained anew
-when its recipe has changed. Beside the mean stands what the seeds know together: their probabilities averaged, none
-left out.
+is kept in `benchmarks/kept` when it is done, so that a stopped benchmark is resumed where it was; a seed is trained
+anew when its recipe or the engine's code has changed. Beside the mean stands the ensemble: the seeds' probabilities
+averaged, none left out.
 
 Training time is told as it is without other work on the machine: the quickest epoch times the number of epochs, since
 other work can only add time; compiling apart, as JAX itself reports it.
@@ -15,6 +15,7 @@ other work can only add time; compiling apart, as JAX itself reports it.
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import json
 import statistics
@@ -24,6 +25,7 @@ from typing import Any
 import numpy as np
 import results
 
+from digitlab import learning
 from digitlab.data import Dataset, load
 from digitlab.judging import evaluate
 from digitlab.judging.compare import spread
@@ -53,10 +55,17 @@ def listen() -> None:
     jax.monitoring.register_event_duration_secs_listener(heard)
 
 
+@functools.cache
+def engine_hash() -> str:
+    """Hash of the code that trains, so that a kept seed counts only for the engine that trained it."""
+    files = sorted(Path(learning.__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
 def run(settings: Recipe, data: Dataset) -> dict[str, Any]:
     """One seed, trained or as kept: numbers, and `probabilities` (10,000, 10) of the test images."""
     fields = {key: value for key, value in settings.to_dict().items() if key != "description"}
-    name = hashlib.sha256(json.dumps([fields, data.sha256]).encode()).hexdigest()[:12]
+    name = hashlib.sha256(json.dumps([fields, data.sha256, engine_hash()]).encode()).hexdigest()[:12]
     file = KEPT / f"{settings.name}-seed{settings.seed}-{name}.npz"
     if file.exists():
         with np.load(file) as kept:

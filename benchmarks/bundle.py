@@ -1,7 +1,7 @@
 """Put two trained networks into the package: the one that names digits, the one that knows what is none.
 
     npm install $(sed 's|^|@fontsource/|' benchmarks/hands.txt)
-    python benchmarks/non_digits.py gate.npz --hands node_modules/@fontsource
+    python making/non_digits.py gate.npz --hands node_modules/@fontsource
     digitlab train tiny --seeds 3 --name digits
     digitlab export digits
     digitlab train cnn --data gate.npz --name gate --epochs 40 --batch-size 64 --peak-rate 0.004 --dropout 0.2
@@ -27,11 +27,12 @@ import numpy as np
 import onnx
 import onnx.numpy_helper
 
-from digitlab.reading.model import OnnxModel, open_model, tempered
+from digitlab.probabilities import tempered
+from digitlab.reading.model import OnnxModel, open_model
 from digitlab.reading.normalise import normalise
 from digitlab.reading.reader import BUNDLED
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "making"))
 from pages import mnist, non_digits  # type: ignore[import-not-found]
 
 # Of the validation digits, raw or cut by the reader, this share may be refused.

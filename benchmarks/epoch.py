@@ -96,7 +96,8 @@ def main() -> None:
         ["program", "seconds an epoch, median", "least", "most", "digitlab's share of it"],
         [
             [
-                f"{name} {found[name]}".strip(),
+                # The version is the library's that trains, Keras' and not its backend's.
+                name.replace("Keras", f"Keras {found[name]}") if "Keras" in name else f"{name} {found[name]}".strip(),
                 f"{statistics.median(values):.3f}",
                 f"{min(values):.3f}",
                 f"{max(values):.3f}",

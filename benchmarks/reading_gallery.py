@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from digitlab.reading.overlay import annotated, stages_picture
 from digitlab.reading.reader import Reader
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "making"))
 from pages import mnist, non_digits, page_of  # type: ignore[import-not-found]
 
 TILE = (430, 300)

@@ -91,3 +91,9 @@ def test_every_public_name_resolves() -> None:
     assert sorted(digitlab.__all__) == digitlab.__all__ or set(digitlab.__all__) <= set(dir(digitlab))
     with pytest.raises(AttributeError, match="nonsense"):
         _ = digitlab.nonsense
+
+
+def test_a_type_checker_knows_a_wrong_name() -> None:
+    """A module-level `__getattr__` that type checkers see would make every name right."""
+    tree = ast.parse((SOURCE / "__init__.py").read_text("utf-8"))
+    assert not [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "__getattr__"]

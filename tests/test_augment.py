@@ -120,3 +120,25 @@ def test_both_engines_learn_from_the_same_augmented_pictures(small: Dataset) -> 
 def test_rotation_beyond_twenty_degrees_is_refused() -> None:
     with pytest.raises(RecipeError, match="rotate: got 30, expected a number from 0 to 20"):
         Recipe(rotate=30)
+
+
+def test_each_picture_is_moved_by_its_own_matrix(small: Dataset) -> None:
+    """Against SciPy with the matrix written out: two shifts, angle, height, width and slant, each by itself."""
+    from scipy.ndimage import map_coordinates
+
+    settings = Recipe(shift=2.0, rotate=15.0, scale=0.2, shear=0.2)
+    images, key = small.train.images[:8], jax.random.key(5)
+    changed = np.asarray(augment.apply(key, images, settings))
+    draws = np.asarray(jax.random.uniform(jax.random.split(key, 3)[1], (6, len(images)), minval=-1, maxval=1))
+    assert np.abs(np.corrcoef(draws) - np.eye(6)).max() < 0.95  # six draws, not one used twice
+    y, x = np.mgrid[:28, :28] - 13.5
+    for i, image in enumerate(images):
+        down, across, turn, high, wide, slant = draws[:, i]
+        angle = np.deg2rad(15 * turn)
+        rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        slanted = rotation + np.array([[0, 0], [0.2 * slant, 0]])
+        sized = np.diag([1 / (1 + 0.2 * high), 1 / (1 + 0.2 * wide)]) @ slanted
+        rows, columns = np.einsum("ij,jyx->iyx", sized, np.stack([y, x]))
+        places = [rows + 13.5 - 2 * down + 9, columns + 13.5 - 2 * across + 9]
+        expected = map_coordinates(np.pad(image.astype("float32"), 9), places, order=1)
+        np.testing.assert_allclose(changed[i], expected, atol=0.3)

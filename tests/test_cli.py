@@ -81,7 +81,7 @@ def test_train_json_is_one_object_on_stdout(home: Path) -> None:
     figures = {p.name for p in (run / "figures").iterdir()}
     assert {f"{name}.{kind}" for name in ("training-curves", "confusion-matrix") for kind in ("png", "svg")} <= figures
     assert "Warning" not in done.stderr
-    # Plain lines on stderr, one an epoch, without control characters: it is no terminal.
+    # Plain lines on stderr, one per epoch, without control characters: it is no terminal.
     epochs = [line for line in done.stderr.splitlines() if line.startswith("epoch")]
     assert len(epochs) == 2
     assert "val_accuracy" in epochs[0]
@@ -96,7 +96,7 @@ def test_train_for_people_and_quiet(home: Path) -> None:
     done = in_process("train", "linear", "--data", "small.npz", "--validation", "0", "--epochs", "1", "-q", cwd=home)
     assert done.returncode == 0
     assert done.stderr == ""
-    assert "% right on 300 test images (95 % interval" in done.stdout
+    assert "% correct on 300 test images (95 % interval" in done.stdout
     assert "report.html" in done.stdout
 
 
@@ -109,7 +109,7 @@ def test_train_for_people_and_quiet(home: Path) -> None:
         (["train", "--hidden", "12,x"], 2, "--hidden: got '12,x'"),
         (["train", "--peak-rate", "-1"], 2, "--peak-rate: got -1.0"),
         (["train", "--nonsense"], 2, "No such option"),
-        (["train", "--resume", "x", "--epochs", "3"], 2, "--resume goes on with a run exactly as it began"),
+        (["train", "--resume", "x", "--epochs", "3"], 2, "--resume trains a run exactly as it began"),
         (["train", "--resume", "nowhere"], 1, "nowhere: no such run"),
         (["train", "--data", "nowhere"], 1, "nowhere"),
         (["train", "--data", "small.npz", "--validation", "2000"], 1, "Try --validation"),

@@ -16,7 +16,7 @@ from digitlab.judging.compare import mcnemar, tango_interval
 
 
 def probabilities_for(right):
-    """Two-class probabilities, all labels 0, read right where `right` says so."""
+    """Two-class probabilities, all labels 0, read correctly where `right` says so."""
     return np.where(np.asarray(right)[:, None], [0.9, 0.1], [0.2, 0.8])
 
 

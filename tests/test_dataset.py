@@ -4,12 +4,16 @@ import gzip
 import hashlib
 import time
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import digitlab.data
 from digitlab.data import Dataset, Split, load
+from digitlab.data.dataset import as_dataset
 from digitlab.data.sources import BUNDLED, MNIST_SHA256
 from digitlab.errors import DataError
 
@@ -103,14 +107,58 @@ def test_splits_are_frozen(mnist: Dataset) -> None:
 
 
 def test_loading_stays_cheap() -> None:
-    """0.14 s were measured; ten times that would be felt at every start."""
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        load()
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 1.4
+    """Measured against what cannot be avoided, unpacking and hashing, in processor time: a busy machine slows both."""
+
+    def seconds(work: Callable[[], object]) -> float:
+        spent = []
+        for _ in range(3):
+            start = time.process_time()
+            work()
+            spent.append(time.process_time() - start)
+        return min(spent)
+
+    def unavoidable() -> None:
+        for name in MNIST_SHA256:
+            hashlib.sha256(gzip.decompress((BUNDLED / f"{name}.gz").read_bytes())).hexdigest()
+
+    assert seconds(load) < 4 * seconds(unavoidable)  # 1.1 times as much was measured
 
 
 def test_public_names() -> None:
     assert digitlab.data.__all__ == ["Dataset", "Split", "load"]
+
+
+def test_the_hash_is_of_the_contents(mnist: Dataset) -> None:
+    assert replace(mnist).sha256 == mnist.sha256  # computed here, known from the files there
+    few = replace(mnist, train=Split(mnist.train.images[:10], mnist.train.labels[:10]))
+    other = replace(mnist, train=Split(255 - mnist.train.images[:10], mnist.train.labels[:10]))
+    assert len({mnist.sha256, few.sha256, other.sha256}) == 3
+
+
+def test_data_sorted_by_class_give_a_sample_of_each(tmp_path: Path) -> None:
+    labels = np.repeat(np.arange(10, dtype=np.uint8), 60)
+    images = np.zeros((600, 28, 28), np.uint8)
+    images[:, 0, :2] = np.arange(600)[:, None] // [1, 256] % 256
+    np.savez(tmp_path / "sorted.npz", x_train=images, y_train=labels, x_test=images[:20], y_test=labels[:20])
+    data = load(tmp_path / "sorted.npz", validation=50)
+    np.testing.assert_array_equal(np.bincount(data.validation.labels), np.full(10, 5))
+    np.testing.assert_array_equal(np.bincount(data.train.labels), np.full(10, 55))
+    both = np.concatenate([data.train.images, data.validation.images])[:, 0, :2] @ [1, 256]
+    assert sorted(both) == list(range(600))  # every image once
+    again = load(tmp_path / "sorted.npz", validation=50)
+    np.testing.assert_array_equal(again.validation.images, data.validation.images)
+    mixed = np.random.default_rng(0).permutation(labels)
+    np.savez(tmp_path / "mixed.npz", x_train=images, y_train=mixed, x_test=images[:20], y_test=labels[:20])
+    np.testing.assert_array_equal(load(tmp_path / "mixed.npz", validation=200).validation.images, images[400:])
+
+
+def test_arrays_as_keras_gives_them() -> None:
+    x, y = np.zeros((24, 28, 28), np.uint8), np.arange(24) % 3
+    data = as_dataset(((x, y), (x[:6], y[:6])), validation=6)
+    assert [len(part) for part in (data.train, data.validation, data.test)] == [18, 6, 6]
+    assert data.train.labels.dtype == np.uint8
+    for wrong in ((x, y), x, 3, ((x, y), (x, y, y))):
+        with pytest.raises(DataError, match=r"data: got a .*, expected a path, a digitlab\.Dataset, or"):
+            as_dataset(wrong)
+    with pytest.raises(DataError, match="expected 0 to 23"):
+        as_dataset(((x, y), (x, y)), validation=24)

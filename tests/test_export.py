@@ -159,3 +159,10 @@ def test_a_wrong_translation_is_noticed(images: np.ndarray, tmp_path: Path, monk
     with pytest.raises(ExportError, match="answers differ by up to"):
         export.export_model(build(recipe("mlp")), tmp_path / "model.onnx", images)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_average_leaves_the_names_of_its_models(images: np.ndarray) -> None:
+    models = [build(recipe("linear", seed=0)), build(recipe("linear-sigmoid", seed=1))]
+    names = [model.name for model in models]
+    assert average(models).count_params() == 2 * 7850
+    assert [model.name for model in models] == names

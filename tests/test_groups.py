@@ -1,4 +1,4 @@
-"""Groups of seeds: each a run of its own, gone on with after a stop, compared with an interval."""
+"""Groups of seeds: each a run of its own, resumed after a stop, compared with an interval."""
 
 from __future__ import annotations
 
@@ -9,19 +9,25 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from command import without_figures
 
+import digitlab
 from digitlab import runs
+from digitlab.cli.read_command import model_of
 from digitlab.data import Dataset
 from digitlab.errors import DigitlabError, RecipeError, RunError
 from digitlab.judging.compare import Comparison, GroupComparison
+from digitlab.learning.predict import predict
 from digitlab.learning.state import TrainState
 from digitlab.reading.model import open_model
+from digitlab.reading.reader import Reader
 from digitlab.runs import finished, groups, training
 from digitlab.runs.group_training import train_group
+from digitlab.runs.groups import Group
 
 
 class StopAtSecond(training.Watcher):
@@ -37,7 +43,7 @@ class StopAtSecond(training.Watcher):
 
 @pytest.fixture(scope="module")
 def folder(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Group `a` (2 seeds, stopped once and gone on with), group `b` (2 seeds), both small."""
+    """Group `a` (2 seeds, stopped once and resumed), group `b` (2 seeds), both small."""
     path = tmp_path_factory.mktemp("groups")
     data = path / "small.npz"
     np.savez(
@@ -134,7 +140,7 @@ def test_processes_end_with_the_one_that_began_them(folder: Path, signum: int, t
         said = process.stderr.read()
         assert process.wait(60) == (130 if signum == signal.SIGINT else -signum)
     if signum == signal.SIGINT:
-        assert re.search(r"digitlab: stopped. Go on by the same command with --name g", said)
+        assert re.search(r"digitlab: stopped. Resume it by the same command with --name g", said)
     deadline = time.monotonic() + 60
     while any(runs.is_locked(run.path) for run in runs.list_runs(tmp_path)):
         assert time.monotonic() < deadline, "a process outlived the one that began it"
@@ -156,3 +162,65 @@ def test_compare_takes_groups_and_runs(folder: Path) -> None:
 def test_one_seed_is_no_group() -> None:
     with pytest.raises(RecipeError, match="expected at least 2"):
         train_group("linear", 1)
+
+
+def test_a_group_stands_wherever_a_run_does(folder: Path) -> None:
+    group, run = (digitlab.open(name, folder) for name in ("a", "a-seed0"))
+    assert isinstance(group, Group)
+    assert isinstance(run, runs.Run)
+    assert digitlab.open(group) is group
+    data = run.info["data"]
+    with np.load(folder / "small.npz") as arrays:
+        images = arrays["x_test"]
+    mean = np.mean([predict(member.model, images) for member in group.runs], axis=0)
+    np.testing.assert_allclose(group.predictions["test_probabilities"], mean, atol=1e-6)
+    np.testing.assert_allclose(predict(group.model, images), mean, atol=1e-6)
+    assert digitlab.evaluate(group).accuracy == digitlab.evaluate("a", folder=folder).accuracy
+    assert digitlab.evaluate(group).log_loss == pytest.approx(group.evaluation.log_loss, abs=1e-5)
+    assert digitlab.evaluate(run).accuracy == pytest.approx(run.evaluation.accuracy)
+    assert group.metadata | {"seed": "0", "test_accuracy": "", "temperature": ""} == run.metadata | {
+        "test_accuracy": "",
+        "temperature": "",
+    }
+    assert group.metadata["data_sha256"] == data["sha256"]
+    file = digitlab.export(group, "keras", output=folder / "mean.keras")
+    assert file.is_file()
+    page = digitlab.report(group)
+    assert page == folder / "a.html"
+    assert "ensemble of 2 seeds" in page.read_text("utf-8")
+    assert model_of("a", folder) == folder / "a.onnx"
+    assert Reader(run).predict(images[:2]).shape == (2, 10)
+    with pytest.raises(RunError, match="no such run"):
+        digitlab.open("nothing", folder)
+
+
+def test_fields_of_the_recipe_are_named_like_anywhere(folder: Path) -> None:
+    """And a second call with the same fields finds the group finished."""
+    options = {"data": folder / "small.npz", "validation": 100, "folder": folder}
+    again = train_group("linear", 2, name="a", epochs=2, **options)
+    assert [run.name for run in again.runs] == ["a-seed0", "a-seed1"]
+    with pytest.raises(RunError, match="another recipe"):
+        train_group("linear", 2, name="a", epochs=3, **options)
+
+
+def test_a_stopped_group_is_resumed_with_the_objects_it_was_given(small: Dataset, tmp_path: Path) -> None:
+    StopAtSecond.epochs = 1
+    options = {"data": small, "model": own_model, "folder": tmp_path, "epochs": 2}
+    with without_figures():
+        with pytest.raises(KeyboardInterrupt):
+            train_group("linear", 2, name="own", watcher=StopAtSecond, **options)
+        group = train_group("linear", 2, name="own", **options)
+    assert [run.state for run in group.runs] == ["finished", "finished"]
+
+
+def own_model() -> Any:
+    from keras import Sequential, layers
+
+    return Sequential(
+        [layers.Input((28, 28)), layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(10, "softmax")]
+    )
+
+
+def test_a_built_model_is_refused_in_one_line() -> None:
+    with pytest.raises(RecipeError, match="model: got a Sequential, expected my_file.py:build or the function"):
+        digitlab.train("linear", model=own_model())

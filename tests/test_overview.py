@@ -77,7 +77,7 @@ def test_samples_are_distinct_and_even(labels: np.ndarray, per_class: int, seed:
 def test_samples_follow_the_seed() -> None:
     labels = np.arange(1000) % 10
     assert sample_indices(labels, 3, 1).tolist() != sample_indices(labels, 3, 2).tolist()
-    with pytest.raises(DataError, match="0 pictures a class"):
+    with pytest.raises(DataError, match="0 pictures per class"):
         sample_indices(labels, 0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -17,9 +18,9 @@ from PIL import Image
 from scipy.sparse.csgraph import connected_components
 
 from digitlab.errors import ReadingError
+from digitlab.probabilities import tempered
 from digitlab.reading.bulk import ReadOptions, files_of, read_files
 from digitlab.reading.frames import BLUE, draw_frames
-from digitlab.reading.model import tempered
 from digitlab.reading.overlay import annotated, stages_picture
 from digitlab.reading.reader import BUNDLED, Reader
 from digitlab.reading.results import ReadDigit
@@ -402,3 +403,13 @@ def test_the_command_puts_off_what_reading_does_not_use_and_it_still_works_when_
     put_off, used = done.stdout.splitlines()
     assert put_off == "[]"
     assert used == f"10.0 7.0 {np.random.default_rng(0).integers(9)} 1 (8, 8)"
+
+
+def test_a_picture_comes_as_bytes_as_well() -> None:
+    from PIL import Image
+
+    page = np.full((120, 200), 255, np.uint8)
+    page[20:90, 95:103] = 0
+    buffer = io.BytesIO()
+    Image.fromarray(page).save(buffer, "png")
+    assert Reader().read(buffer.getvalue()).text == Reader().read(page).text == "1"

@@ -71,7 +71,7 @@ def page(html) -> Page:
 def test_headline_says_accuracy_interval_and_mistakes_in_words(content, page):
     e = content.evaluation
     low, high = (100 * end for end in e.accuracy_interval)
-    assert f"{100 * e.accuracy:.1f} % right" in page.text
+    assert f"{100 * e.accuracy:.1f} % correct" in page.text
     assert f"{e.correct:,} of 2,000 test pictures of MNIST" in page.text
     assert f"The 95 % interval is {low:.1f} to {high:.1f} %." in page.text
     assert f"mistakes {2000 - e.correct}" in page.text

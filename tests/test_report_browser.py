@@ -179,7 +179,7 @@ def test_the_diagonal_shows_the_least_sure_of_its_right_ones(visit, report, cont
     assert len(shown) < len(everything)
     assert shown == everything[::-1][: len(shown)]
     assert len(shown) >= 12
-    assert f"here the {len(shown)} least sure" in page.inner_text("#panel .note")
+    assert f"here the {len(shown)} least certain" in page.inner_text("#panel .note")
 
 
 def test_hovering_says_what_a_cell_is(visit, report, content):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import io
 import json
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digitlab import runs
+import digitlab
+from digitlab import machine, runs
 from digitlab.errors import DigitlabError, RunError
 from digitlab.files import write_atomically
 from digitlab.learning import Recipe
-from digitlab.learning.state import HISTORY, TrainState, load, to_bytes
+from digitlab.learning.state import HISTORY, TrainState, _digest, load, to_bytes
+from digitlab.runs import folder
 
 INFO = {"recipe": Recipe().to_dict(), "seed": 0}
 
@@ -170,3 +175,90 @@ def test_a_run_of_format_1_is_read_as_it_was_written() -> None:
     assert run.evaluation.samples == 100
     assert run.evaluation.accuracy == (kept["test_probabilities"].argmax(1) == kept["test_labels"]).mean()
     assert run.model.count_params() == run.info["parameters"] == 7850
+
+
+def _rewritten(
+    change: dict[str, str | None] | None = None, value: float | None = None, form: int | None = None
+) -> bytes:
+    """A checkpoint with entries renamed, a weight changed, or of another format, its checksum left as it was."""
+    with np.load(io.BytesIO(to_bytes(state()))) as file:
+        arrays = {(change or {}).get(name, name): file[name] for name in file.files}
+    if value is not None:
+        arrays["weights_000"] = np.full_like(arrays["weights_000"], value)
+    if form is not None:
+        meta = json.loads(bytes(arrays["meta"])) | {"format": form}
+        arrays["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+        arrays.pop("sha256")
+        arrays["sha256"] = np.frombuffer(_digest(arrays), np.uint8)
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def test_a_checkpoint_is_held_to_its_checksum_and_format(tmp_path: Path) -> None:
+    file = tmp_path / "checkpoint.npz"
+    file.write_bytes(_rewritten())
+    assert load(file).epoch == 2
+    for damaged in (_rewritten(value=1.5), _rewritten({"weights_001": "weights_002"})):
+        file.write_bytes(damaged)
+        with pytest.raises(RunError, match="damaged checkpoint"):
+            load(file)
+    file.write_bytes(_rewritten(form=99))
+    with pytest.raises(RunError, match="format 99, expected 1"):
+        load(file)
+
+
+def test_latest_is_the_newest_and_a_run_is_itself(tmp_path: Path) -> None:
+    for name, created in (("b", "2026-01-02"), ("a", "2026-01-03"), ("c", "2026-01-01")):
+        runs.create_run(tmp_path, name, INFO).update(created=created)
+    assert runs.open_run("latest", tmp_path).name == "a"
+    assert [run.name for run in runs.list_runs(tmp_path)] == ["c", "b", "a"]
+    run = runs.open_run("b", tmp_path)
+    assert runs.open_run(run).path == Path(run) == run.path
+    with pytest.raises(RunError, match="got a int, expected a run's name or path"):
+        runs.open_run(3)  # type: ignore[arg-type]
+
+
+def test_the_checkpoint_is_kept_before_the_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill between the two leaves a history that is a row short, which training mends; the reverse nothing mends."""
+    run = runs.create_run(tmp_path, "a", INFO)
+    written: list[str] = []
+    monkeypatch.setattr(folder, "write_atomically", lambda path, _: written.append(path.name))
+    run.save_checkpoint(state())
+    assert written == ["checkpoint.npz", "history.csv"]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    run = runs.create_run(tmp_path, "a", INFO)
+    (run.path / "figures").mkdir()
+    left = [run.path / ".run.json.77.tmp", run.path / ".model.tmp.keras", run.path / "figures" / ".a.png.77.tmp"]
+    for file in left:
+        file.write_bytes(b"half")
+    run.remove_temporary_files()
+    assert not any(file.exists() for file in left)
+    assert (run.path / "run.json").exists()
+
+
+def test_a_source_tree_without_metadata_knows_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", missing)
+    assert machine.versions() == {"python": platform.python_version(), "digitlab": digitlab.__version__}
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"cpu.max": "max 100000"}, None),
+        ({"cpu.max": "150000 100000"}, 2),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ({"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "100000"}, 1),
+        ({}, None),
+    ],
+)
+def test_a_container_has_its_share_of_the_cores(files: dict[str, str], cores: int | None, tmp_path: Path) -> None:
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    assert machine.container_share(tmp_path) == cores

@@ -253,7 +253,7 @@ def test_paths_without_data(tmp_path: Path) -> None:
     refused(one, "one IDX file", f"Give the folder they lie in: {one.parent}")
     (tmp_path / "flat").mkdir()
     Image.new("L", (28, 28)).save(tmp_path / "flat" / "a.png")
-    refused(tmp_path / "flat", "holds a.png", "one folder a class")
+    refused(tmp_path / "flat", "holds a.png", "one folder per class")
     (tmp_path / "notes.txt").write_text("hello")
     refused(tmp_path / "notes.txt", "no readable .npz (File is not a zip file)")
 

@@ -17,7 +17,7 @@ from digitlab.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from digitlab.data import Dataset, Split, load
-    from digitlab.errors import DataError, DigitlabError, ReadingError, RecipeError, RunError
+    from digitlab.errors import DataError, DigitlabError, ReadingError, RecipeError, RunError, TrainingError
     from digitlab.judging import Evaluation
     from digitlab.learning import RECIPES, Recipe, recipe
     from digitlab.reading.reader import Reader
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "digitlab.data": ("Dataset", "Split", "load"),
-    "digitlab.errors": ("DataError", "DigitlabError", "ReadingError", "RecipeError", "RunError"),
+    "digitlab.errors": ("DataError", "DigitlabError", "ReadingError", "RecipeError", "RunError", "TrainingError"),
     "digitlab.judging": ("Evaluation",),
     "digitlab.learning": ("RECIPES", "Recipe", "recipe"),
     "digitlab.reading.reader": ("Reader",),
@@ -68,6 +68,7 @@ __all__ = [
     "Run",
     "RunError",
     "Split",
+    "TrainingError",
     "compare",
     "corrupted",
     "evaluate",

@@ -22,11 +22,37 @@ class DataError(DigitlabError):
 
 
 class RecipeError(DigitlabError):
-    """A recipe or one of its fields that cannot be trained, or a user's model that does not fit the data."""
+    """A recipe or one of its fields that cannot be trained, or a user's model that does not fit the data.
+
+    Attributes:
+        field: The field or argument that is wrong, "" where it is not one of them.
+        text: The rest of the message: what came, what was expected, what to do.
+
+    Example:
+        >>> error = RecipeError.of("epochs", 0, "a whole number of at least 1")
+        >>> str(error), error.field
+        ('epochs: got 0, expected a whole number of at least 1', 'epochs')
+    """
+
+    def __init__(self, text: str, field: str = "") -> None:
+        super().__init__(text, field)
+        self.text, self.field = text, field
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.text}" if self.field else self.text
+
+    @classmethod
+    def of(cls, field: str, got: object, expected: str, hint: str = "") -> RecipeError:
+        """A field that has a value it cannot have."""
+        return cls(f"got {got!r}, expected {expected}" + (f". {hint}" if hint else ""), field)
 
 
 class RunError(DigitlabError):
     """A run folder that is missing, in use, damaged, or of another version."""
+
+
+class TrainingError(DigitlabError):
+    """Training that cannot go on: the loss became NaN or infinite."""
 
 
 class ReadingError(DigitlabError):

@@ -30,7 +30,7 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         except BrokenPipeError:  # the reader of a pipe (head, less) has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             fail("", 1)
-        except (DigitlabError, FloatingPointError) as error:
+        except DigitlabError as error:
             fail(str(error), 1)
         except KeyboardInterrupt:
             fail("stopped", 130)
@@ -40,7 +40,7 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
             fail(f"{error.filename or 'digitlab'}: {error.strerror or error}", 1)
         except typer.Exit:
             raise
-        except Exception as error:  # a mistake of ours: still one line, and how to see more
+        except Exception as error:  # a bug in digitlab: still one line, and how to see more
             fail(f"unexpected {type(error).__name__}: {error}. Please report it; --verbose shows where it was", 1)
 
     return wrapped

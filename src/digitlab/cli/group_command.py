@@ -44,7 +44,9 @@ def train_group(
     except KeyboardInterrupt:
         run = getattr(watchers[-1], "run", None) if watchers else None
         called = run.info["group"] if run else began[0].rpartition("-seed")[0] if began else options["name"]
-        how = f"Go on by the same command with --name {called}: finished seeds stay" if called else "Nothing is kept"
+        how = (
+            f"Resume it by the same command with --name {called}: finished seeds stay" if called else "Nothing is kept"
+        )
         fail(f"stopped. {how}", 130)
     finally:
         for one in watchers:
@@ -54,7 +56,7 @@ def train_group(
 
 
 def _say(name: str, message: dict[str, Any]) -> None:
-    """A line an epoch, with the seed it belongs to in front."""
+    """A line per epoch, with the seed it belongs to in front."""
     from rich.console import Console
 
     from digitlab.cli.width import columns_of, epoch_line
@@ -95,8 +97,9 @@ def closing_words(group: Group) -> str:
     ]
     return "\n".join(
         [
-            f"{group.name}: {100 * found.mean:.2f} ± {100 * (found.std or 0):.2f} % right on the test images, mean and "
-            f"standard deviation of {found.n} seeds (95 % interval of the mean {100 * low:.2f} to {100 * high:.2f} %)",
+            f"{group.name}: {100 * found.mean:.2f} ± {100 * (found.std or 0):.2f} % correct on the test images, mean "
+            f"and standard deviation of {found.n} seeds "
+            f"(95 % interval of the mean {100 * low:.2f} to {100 * high:.2f} %)",
             *lines,
             f"together  {100 * together.accuracy:.2f} % (95 % interval {100 * first:.2f} to {100 * last:.2f} %): their "
             f"probabilities averaged; digitlab export {group.name} makes one model of them",

@@ -34,7 +34,7 @@ class Quiet(Watcher):
 
 
 class Lines(Quiet):
-    """One line an epoch, aligned; with a live bar underneath where stderr is a terminal."""
+    """One line per epoch, aligned; with a live bar underneath where stderr is a terminal."""
 
     def __init__(self, console: Console | None = None) -> None:
         from rich.console import Console
@@ -69,7 +69,7 @@ class Lines(Quiet):
                 say(line, markup=False)
         if state:
             self.finished_epochs = state.epoch
-            say(f"going on after epoch {state.epoch} of {recipe.epochs}")
+            say(f"resumed after epoch {state.epoch} of {recipe.epochs}")
         if not _rescales(model):
             say(
                 "note: your model gets pixels 0 to 255 and does not rescale them; "

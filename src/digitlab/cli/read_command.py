@@ -1,4 +1,4 @@
-"""`digitlab read`: pictures in, digits out, one line a picture."""
+"""`digitlab read`: pictures in, digits out, one line per picture."""
 
 from __future__ import annotations
 
@@ -247,9 +247,9 @@ def _drawings(option: str, target: Path | None, pictures: int, folder: Path) -> 
 
 
 def _line(file: str, reading: Reading) -> str:
-    """As in ``photo.jpg  1572 / 43890  least sure 98.1 %``."""
+    """As in ``photo.jpg  1572 / 43890  least certain 98.1 %``."""
     turned = "".join(f", turned by {degrees:.0f} degrees" for degrees in reading.turned[:1] if degrees)
     if not reading.digits:
         return f"{file}  no digits"
     text = " / ".join(reading.lines)
-    return f"{file}  {text}  ({min(99.9, 100 * reading.confidence):.1f} % sure of the least sure digit{turned})"
+    return f"{file}  {text}  ({min(99.9, 100 * reading.confidence):.1f} % sure of the least certain digit{turned})"

@@ -139,7 +139,7 @@ def _show(run: Run) -> None:
     counts = info["data"]["counts"]
     print(f"data      {info['data']['name']}: " + ", ".join(f"{n:,} {part}" for part, n in counts.items()))
     if run.state != "finished":
-        print(f"go on     digitlab train --resume {run.path}")
+        print(f"resume    digitlab train --resume {run.path}")
         return
     print()
     _print_evaluation(run.evaluation, info["data"]["classes"])

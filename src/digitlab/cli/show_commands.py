@@ -70,7 +70,7 @@ def recipes(
     if results:
         first = next(iter(results.values()))
         console.print(
-            "test accuracy: mean ± standard deviation over the seeds, test images read once a run; averaged: of the "
+            "test accuracy: mean ± standard deviation over the seeds, test images read once per run; averaged: of the "
             f"seeds' mean probabilities; training: one seed, {first.machine}; by benchmarks/accuracy.py",
             style="dim",
         )

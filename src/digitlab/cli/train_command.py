@@ -39,14 +39,14 @@ def _train(
         Path | None, typer.Option("--recipe", help="A recipe as a file, as `digitlab tune` leaves it.")
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="Folder of IDX files, .npz, or folder with a sub-folder a class.")
+        str | None, typer.Option(help="Folder of IDX files, .npz, or folder with a sub-folder per class.")
     ] = None,
     validation: Annotated[
         int | None, typer.Option(help="Training images kept for validation. (default: 5000)", show_default=False)
     ] = None,
     model: Annotated[str | None, typer.Option(help="A Keras model of your own, as my_file.py:build.")] = None,
     engine: Annotated[str, typer.Option(help="auto, compiled (JAX), or fit (Keras' own loop).")] = "auto",
-    resume: Annotated[str | None, typer.Option(help="Go on with a stopped run: its path, name, or latest.")] = None,
+    resume: Annotated[str | None, typer.Option(help="Resume a stopped run: its path, name, or latest.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run. (default: recipe and time)")] = None,
     runs: Annotated[
         Path | None, typer.Option(help="Folder of the runs. (default: $DIGITLAB_RUNS or ./runs)", show_default=False)
@@ -66,13 +66,13 @@ def _train(
         fail(f"--recipe {recipe_file} and the recipe {recipe!r}: expected one of the two", 2)
     named = recipe != "mlp" or recipe_file is not None
     if resume is not None and (changes or data or model or name or validation is not None or named):
-        fail("--resume goes on with a run exactly as it began, so it takes no recipe, data, model or name", 2)
+        fail("--resume trains a run exactly as it began, so it takes no recipe, data, model or name", 2)
     try:
         if "hidden" in changes:
             changes["hidden"] = _units(changes["hidden"])
         settings = make_recipe(recipe if recipe_file is None else _recipe_in(recipe_file), **changes)
     except RecipeError as error:
-        fail(re.sub(r"^(\w+): ", lambda m: f"--{m[1].replace('_', '-')}: ", str(error)), 2)
+        fail(f"--{error.field.replace('_', '-')}: {error.text}" if error.field else str(error), 2)
 
     options: dict[str, Any] = {
         "data": data,
@@ -86,7 +86,7 @@ def _train(
         if open_page:
             fail("--open shows one run. Watch several with: digitlab serve", 2)
         if resume is not None:
-            fail("--resume goes on with one run. Go on with a group by its first command, with --name GROUP", 2)
+            fail("--resume takes one run. Resume a group by its first command, with --name GROUP", 2)
         train_group(settings, seeds, jobs, options, quiet=quiet, as_json=as_json)
         return
     from digitlab import cli
@@ -118,7 +118,7 @@ def _recipe_in(file: Path) -> Recipe:
 
 
 def _same_cores(reference: str, folder: Path | None) -> None:
-    """Go on with as many cores as the run began with, where this machine has more: its sums stay bit-equal."""
+    """Resume on as many cores as the run began with, where this machine has more: its sums stay bit-equal."""
     from digitlab.machine import usable_cores
     from digitlab.runs import open_run
 
@@ -130,7 +130,7 @@ def _same_cores(reference: str, folder: Path | None) -> None:
 def _units(text: str) -> tuple[int, ...]:
     parts = [part for part in re.split(r"[,\s]+", text.strip()) if part]
     if not all(part.isdecimal() for part in parts):
-        raise RecipeError(f"hidden: got {text!r}, expected whole numbers, as in 256,128")
+        raise RecipeError.of("hidden", text, "whole numbers, as in 256,128")
     return tuple(int(part) for part in parts)
 
 
@@ -140,7 +140,7 @@ def _stopped(watcher: Any) -> None:
         fail("stopped before training began", 130)
     else:
         done, epochs = watcher.finished_epochs, run.recipe.epochs
-        fail(f"stopped; {done} of {epochs} epochs are kept. Go on with: digitlab train --resume {run.path}", 130)
+        fail(f"stopped; {done} of {epochs} epochs are kept. Resume it with: digitlab train --resume {run.path}", 130)
 
 
 def summary(run: Run) -> dict[str, Any]:
@@ -168,7 +168,7 @@ def closing_words(run: Run) -> str:
     low, high = e.accuracy_interval
     classes = info["data"]["classes"]
     lines = [
-        f"{100 * e.accuracy:.2f} % right on {e.samples:,} test images "
+        f"{100 * e.accuracy:.2f} % correct on {e.samples:,} test images "
         f"(95 % interval {100 * low:.2f} to {100 * high:.2f} %), {e.samples - e.correct:,} mistakes"
     ]
     if e.confusions:

@@ -1,4 +1,4 @@
-"""A folder of own digits: a sub-folder a class, and of every source a record of what it gave and where from.
+"""A folder of own digits: a sub-folder per class, and of every source a record of what it gave and where from.
 
     my-digits/3/anna-1f3a9c02-r3c07.png     28 x 28, ink bright on 0: `digitlab train --data my-digits/` reads it
     my-digits/.sources/1f3a9c02….json       one file a photo or correction: writer, name, hash, place of each image

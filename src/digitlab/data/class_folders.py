@@ -1,4 +1,4 @@
-"""A data set kept as pictures: one sub-folder a class, its name the class.
+"""A data set kept as pictures: one sub-folder per class, its name the class.
 
     mine/0/*.png  mine/1/*.png  …                   split here: of each class a sixth becomes the test images
     mine/train/0/*.png …  mine/test/0/*.png …       split as given
@@ -104,7 +104,7 @@ def read(path: Path, side: int = 28) -> Pictures:
     if "train" in names or "test" in names:
         if set(names) != {"train", "test"}:
             raise DataError(
-                f"{path}: sub-folders {', '.join(sorted(names))}, expected train and test, or one sub-folder a class."
+                f"{path}: sub-folders {', '.join(sorted(names))}, expected train and test, or one sub-folder per class."
                 " Move the others away; validation images are set aside from train."
             )
         class_names, train = _read_split(names["train"], side)
@@ -150,7 +150,7 @@ def _read_split(path: Path, side: int) -> tuple[tuple[str, ...], list[NDArray[np
             )
     if not FEWEST_CLASSES <= len(entries) <= MOST_CLASSES:
         raise DataError(
-            f"{path}: {len(entries)} class folders, expected {FEWEST_CLASSES} to {MOST_CLASSES}, one a class."
+            f"{path}: {len(entries)} class folders, expected {FEWEST_CLASSES} to {MOST_CLASSES}, one per class."
         )
     files: list[Path] = []
     counts: list[int] = []

@@ -103,7 +103,7 @@ def load(source: str | Path | None = None, *, validation: int = 5000) -> Dataset
 
     Args:
         source: None for the MNIST in the package; else the path of a folder of IDX files (packed or not: Fashion-MNIST,
-            KMNIST, QMNIST, EMNIST digits), of a Keras-style `.npz`, or of a folder with one sub-folder a class.
+            KMNIST, QMNIST, EMNIST digits), of a Keras-style `.npz`, or of a folder with one sub-folder per class.
         validation: How many training images become validation images; 0 trains on all. They are the last ones, as is
             the custom with MNIST; where the data are sorted by class, so that the last ones are not of every class, an
             even sample of each class instead, drawn by a fixed seed.

@@ -41,7 +41,7 @@ class Overview:
     source: str
     sha256: str
     class_names: tuple[str, ...]
-    train: tuple[int, ...]  # training pictures a class, as class_names
+    train: tuple[int, ...]  # training pictures per class, as class_names
     validation: tuple[int, ...]
     test: tuple[int, ...]
     pixel_mean: float  # of the training pictures scaled to 0..1, as are the next three
@@ -156,7 +156,7 @@ def sample_indices(labels: NDArray[np.integer[Any]], per_class: int, seed: int =
         [0, 0, 1, 1]
     """
     if per_class < 1:
-        raise DataError(f"{per_class} pictures a class asked for, expected at least 1.")
+        raise DataError(f"{per_class} pictures per class asked for, expected at least 1.")
     random = np.random.default_rng(seed)
     chosen = [random.permutation(np.flatnonzero(labels == label))[:per_class] for label in np.unique(labels)]
     return np.concatenate([*chosen, np.empty(0, np.intp)])
@@ -209,7 +209,7 @@ def grid_image(
 
     Args:
         images: uint8 (n, 28, 28), ink bright on 0; drawn at twice their size.
-        labels: Integer (n,): one row a class with its name before it, showing its first `columns` pictures. None: as
+        labels: Integer (n,): one row per class with its name before it, showing its first `columns` pictures. None: as
             many rows as the pictures need, in order, without names.
         columns: Pictures a row, at least 1.
         class_names: What label 0, 1, … is called; the number itself where left out.

@@ -72,7 +72,7 @@ def content_hash(parts: tuple[str, str, str, str]) -> str:
     """Make one hash of a data set from the hashes of its four IDX files.
 
     The four are training images, training labels, test images, test labels, each the SHA-256 of the unpacked IDX file
-    that holds it (`idx.sha256`), whatever the data came as. The hash is the SHA-256 of the four, one a line:
+    that holds it (`idx.sha256`), whatever the data came as. The hash is the SHA-256 of the four, one per line:
 
         sha256sum train-images train-labels t10k-images t10k-labels | cut -c1-64 | sha256sum
 
@@ -94,7 +94,7 @@ def find(source: str | Path | None) -> Source:
 
     Args:
         source: None for the MNIST in the package; else a folder of IDX files, a `.npz`, or a folder with one sub-folder
-            a class (or with `train/` and `test/`, each with one sub-folder a class).
+            per class (or with `train/` and `test/`, each with one sub-folder per class).
 
     Returns:
         The data set, checked.
@@ -112,7 +112,7 @@ def find(source: str | Path | None) -> Source:
     if not path.exists():
         raise DataError(
             f"{path}: no such file or folder, expected a folder of IDX files, a .npz, or a folder with one sub-folder"
-            " a class. Check the path."
+            " per class. Check the path."
         )
     if path.is_file():
         if _IDX_NAME.fullmatch(path.name):
@@ -127,14 +127,14 @@ def find(source: str | Path | None) -> Source:
         raise DataError(f"{path}: cannot be read ({error.strerror}), expected a folder of data.") from None
     if not entries:
         raise DataError(
-            f"{path}: an empty folder, expected four IDX files or one sub-folder a class. Is this the right folder?"
+            f"{path}: an empty folder, expected four IDX files or one sub-folder per class. Is this the right folder?"
         )
     if any(_IDX_NAME.fullmatch(file.name) for file in files):
         return idx_folder(path)
     if len(files) == len(entries):
         raise DataError(
             f"{path}: holds {files[0].name} and {len(files) - 1:,} other files, expected four IDX files"
-            f" ({', '.join(MNIST_SHA256)}) or one sub-folder a class. Sort pictures into one folder a class."
+            f" ({', '.join(MNIST_SHA256)}) or one sub-folder per class. Sort pictures into one folder per class."
         )
     return _class_folder(path)
 
@@ -365,5 +365,5 @@ def _check(images: NDArray[Any], labels: NDArray[Any], images_name: str, labels_
         first = int(np.argmax(labels >= len(DIGITS)))
         raise DataError(
             f"{labels_name}: label {labels[first]} at position {first}, expected 0 to {len(DIGITS) - 1}."
-            " Renumber the labels, or use one sub-folder a class."
+            " Renumber the labels, or use one sub-folder per class."
         )

@@ -11,11 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from digitlab.errors import DataError
-
-# The smallest normal float32. Below it a float32 softmax underflows: XLA flushes the rest to 0, and log 0 is -inf. Only
-# what the format lost is lifted (to 87.3 nats), so a true label at 1e-30 still costs more than one at 1e-7.
-# scikit-learn and Keras clip at about 1e-7 for float32, where both cost 16 nats: the worst mistakes would look alike.
-SMALLEST_PROBABILITY = float(np.finfo(np.float32).tiny)
+from digitlab.probabilities import SMALLEST, softmax, tempered
 
 # Rows of a float32 softmax sum to 1 within 1e-6, of a float16 one within 1e-3. Sigmoid outputs are far outside.
 SUM_TOLERANCE = 2e-3
@@ -29,7 +25,7 @@ class Reliability:
         edges: (bins + 1,) float64, 0 to 1; a bin holds lower < confidence <= upper.
         counts: (bins,) int64, pictures in each bin.
         confidence: (bins,) float64, mean top-1 probability; nan where the bin is empty.
-        accuracy: (bins,) float64, fraction read right; nan where the bin is empty.
+        accuracy: (bins,) float64, fraction read correctly; nan where the bin is empty.
     """
 
     edges: NDArray[np.float64]
@@ -121,7 +117,7 @@ def log_loss(probabilities: ArrayLike, labels: ArrayLike) -> float:
     values, truth = check_probabilities(probabilities, labels)
     given = values[np.arange(len(truth)), truth]
     # + 0.0: a perfect classifier has a loss of 0, not of -0.
-    return float(-np.log(np.maximum(given, SMALLEST_PROBABILITY)).mean()) + 0.0
+    return float(-np.log(np.maximum(given, SMALLEST)).mean()) + 0.0
 
 
 def brier_score(probabilities: ArrayLike, labels: ArrayLike) -> float:
@@ -219,11 +215,11 @@ def fit_temperature(probabilities: ArrayLike, labels: ArrayLike) -> float:
         C. Guo and others, On calibration of modern neural networks, ICML 2017.
     """
     values, truth = check_probabilities(probabilities, labels)
-    logits = np.log(np.maximum(values, SMALLEST_PROBABILITY))
+    logits = np.log(np.maximum(values, SMALLEST))
     given = logits[np.arange(len(truth)), truth]
 
     def slope_and_curvature(inverse: float) -> tuple[float, float]:
-        scaled = _softmax(inverse * logits)
+        scaled = softmax(inverse * logits)
         mean = (scaled * logits).sum(axis=1)
         variance = (scaled * np.square(logits - mean[:, None])).sum(axis=1)
         return float((mean - given).sum()) + 1 - 1 / inverse, float(variance.sum()) + 1 / inverse**2
@@ -264,10 +260,4 @@ def apply_temperature(probabilities: ArrayLike, temperature: float) -> NDArray[n
     if not (np.isfinite(temperature) and temperature > 0):
         raise ValueError(f"temperature: {temperature}, expected a finite number above 0")
     values, _ = check_probabilities(probabilities)
-    return _softmax(np.log(np.maximum(values, SMALLEST_PROBABILITY)) / temperature)
-
-
-def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    powers: NDArray[np.float64] = np.exp(logits - logits.max(axis=1, keepdims=True))
-    powers /= powers.sum(axis=1, keepdims=True)
-    return powers
+    return tempered(values, temperature)

@@ -102,7 +102,7 @@ class GroupComparison:
             group has one run, or no accuracy varies.
         p_value: Welch's t test; None in the same cases.
         general_interval: 95 % interval of the difference for other seeds and other images of the same kind; percentage
-            points. None unless it is known which image each run read right, and each group has two runs.
+            points. None unless it is known which image each run read correctly, and each group has two runs.
     """
 
     names: tuple[str, str]

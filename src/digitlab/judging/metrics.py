@@ -61,7 +61,7 @@ class Confusion:
 
 
 class RiskCoverage(NamedTuple):
-    """What refusing the least sure pictures buys.
+    """What refusing the least certain pictures buys.
 
     Attributes:
         coverage: (points,) float64, rising to 1: the fraction that is answered, the surest first.
@@ -78,7 +78,7 @@ class Evaluation:
 
     Attributes:
         samples: n, how many images.
-        correct: how many were read right.
+        correct: how many were read correctly.
         accuracy: correct / samples, in [0, 1].
         accuracy_interval: its 95 % Wilson interval.
         log_loss: mean -log(probability of the true label), nats.
@@ -218,7 +218,7 @@ def evaluate(
     values, truth = check_probabilities(probabilities, labels)
     samples, k = values.shape
     if classes is not None and classes != k:
-        raise ValueError(f"probabilities: {k} columns, expected {classes}, one a class")
+        raise ValueError(f"probabilities: {k} columns, expected {classes}, one per class")
     if any(index < 0 for index in doubtful):
         raise ValueError(f"doubtful: index {min(doubtful)}, expected 0 or more")
     predicted = values.argmax(axis=1)
@@ -302,7 +302,7 @@ def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple
 
 
 def risk_coverage(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> RiskCoverage:
-    """Follow the error rate while the least sure pictures are refused one after the other.
+    """Follow the error rate while the least certain pictures are refused one after the other.
 
     Pictures of equal confidence (many say exactly 1.0 in float32) cannot be told apart by a threshold, so a part of
     them counts with their common error rate.

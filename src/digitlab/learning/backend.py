@@ -21,7 +21,7 @@ def import_keras() -> Any:
     A Keras that the user imported before keeps the backend it has.
 
     Raises:
-        DigitlabError: the backend is not installed; the message says which extra has it.
+        DigitlabError: the backend is not installed; the message says how to install it.
     """
     os.environ.setdefault("KERAS_BACKEND", "jax")
     # TensorFlow greets on stderr with a page of hardware notes before Python can ask it not to.
@@ -30,9 +30,10 @@ def import_keras() -> Any:
         import keras
     except (ImportError, ValueError) as error:  # not installed, or no backend of that name
         name = os.environ["KERAS_BACKEND"]
+        extra = "'digitlab[tensorflow]'" if name == "tensorflow" else name
         raise DigitlabError(
             f"Keras backend {name!r} could not be imported ({error}). "
-            f"Unset KERAS_BACKEND to use JAX, or install it, as in: pip install 'digitlab[{name}]'"
+            f"Unset KERAS_BACKEND to use JAX, or install it, as in: pip install {extra}"
         ) from error
     return keras
 

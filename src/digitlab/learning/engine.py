@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from digitlab.errors import RecipeError, RunError
+from digitlab.errors import RecipeError, RunError, TrainingError
 from digitlab.learning.backend import import_keras, on_jax, seeded
 from digitlab.learning.batches import LabelledImages
 from digitlab.learning.optimizer import learning_rates
@@ -58,7 +58,7 @@ class Trainer(Protocol):
 def check_engine(engine: str) -> None:
     """Raise a RecipeError unless it is one of `ENGINES`."""
     if engine not in ENGINES:
-        raise RecipeError(f"engine: got {engine!r}, expected one of {', '.join(ENGINES)}")
+        raise RecipeError.of("engine", engine, f"one of {', '.join(ENGINES)}")
 
 
 def train(
@@ -80,7 +80,7 @@ def train(
         training: Pictures to learn from.
         validation: Pictures to measure each epoch on; never learned from.
         engine: "compiled" (JAX only), "fit" (any backend), or "auto": compiled where Keras runs on JAX.
-        resume: Go on from here; must come from the same model and recipe.
+        resume: Where to resume; must come from the same model and recipe.
         on_epoch: Called with the state after each epoch: the moment to keep it.
         on_progress: Called several times a second within an epoch.
 
@@ -90,7 +90,7 @@ def train(
     Raises:
         RecipeError: engine "compiled" on another backend, an unknown engine, or patience without validation images.
         RunError: the state does not fit the model.
-        FloatingPointError: the loss became NaN or infinite; the state before that epoch was kept by `on_epoch`.
+        TrainingError: the loss became NaN or infinite; the state before that epoch was kept by `on_epoch`.
 
     Example:
         >>> from digitlab.learning import recipe
@@ -103,11 +103,14 @@ def train(
     check_engine(engine)
     if engine == "compiled" and not on_jax():
         raise RecipeError(
-            f"engine: 'compiled' needs Keras on JAX, but it runs on {import_keras().backend.backend()}. "
-            "Use --engine fit, or unset KERAS_BACKEND"
+            f"'compiled' needs Keras on JAX, but it runs on {import_keras().backend.backend()}. "
+            "Use --engine fit, or unset KERAS_BACKEND",
+            "engine",
         )
     if recipe.patience and (validation is None or not len(validation)):
-        raise RecipeError(f"patience: got {recipe.patience} without validation images to be patient about. Set it to 0")
+        raise RecipeError(
+            f"got {recipe.patience} without validation images to be patient about. Set it to 0", "patience"
+        )
     make: Any
     if engine == "compiled" or (engine == "auto" and on_jax()):
         from digitlab.learning.compiled_engine import CompiledTrainer as make  # noqa: N813
@@ -130,7 +133,7 @@ def train(
 
         row = trainer.epoch(number, progress)
         if not np.isfinite(row["loss"]):
-            raise FloatingPointError(
+            raise TrainingError(
                 f"the training loss became {row['loss']} in epoch {number + 1}; "
                 f"lower --peak-rate (it is {recipe.peak_rate:g})"
             )

@@ -147,6 +147,8 @@ def _write_model(graph: _Graph, model: Any, pictures: str) -> str:
         output = graph.tensors[id(model.outputs[0])]
     # Sigmoid outputs are divided by their sum, as everywhere in digitlab; a softmax already sums to 1.
     if _activation_name(layers[-1]) != "softmax":
+        # A number far below any output on each of them makes a row of zeros 1/k each and leaves every other as it is.
+        output = graph.add("Add", [output, graph.floats(1e-30)])
         output = graph.add("Div", [output, graph.add("ReduceSum", [output, graph.integers([-1])], keepdims=1)])
     return output
 

@@ -16,7 +16,7 @@ from digitlab.learning.state import TrainState
 
 
 class FitTrainer:
-    """Epochs through `model.fit`, one call an epoch, on batches in the engine's own order; see `engine.Trainer`."""
+    """Epochs through `model.fit`, one call per epoch, on batches in the engine's own order; see `engine.Trainer`."""
 
     def __init__(
         self,

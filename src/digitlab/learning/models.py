@@ -1,4 +1,4 @@
-"""Networks: one short function an architecture, each an ordinary Keras model that takes raw 0..255 pictures.
+"""Networks: one short function per architecture, each an ordinary Keras model that takes raw 0..255 pictures.
 
 Another architecture is one function here, a row in `NETWORKS`, and a row in `RECIPES`; nothing else changes.
 """
@@ -21,7 +21,7 @@ PIXELS = 28 * 28
 
 
 def dense(recipe: Recipe, classes: int, features: int = PIXELS) -> Any:
-    """Hidden layers of `recipe.hidden` units, each activation (dropout), then one output a class.
+    """Hidden layers of `recipe.hidden` units, each activation (dropout), then one output per class.
 
     With the default recipe: 784-128 ReLU-10 softmax, 101,770 parameters.
 
@@ -59,7 +59,7 @@ def dense(recipe: Recipe, classes: int, features: int = PIXELS) -> Any:
 def _pixels(recipe: Recipe) -> list[Any]:
     """The first layers of a convolutional network: 0..255 pictures (n, 28, 28) to (n, 28, 28, 1) in [0, 1]."""
     if recipe.flat_input:
-        raise RecipeError(f"flat_input: got True, but the network {recipe.network!r} needs pictures. Set it to False")
+        raise RecipeError(f"got True, but the network {recipe.network!r} needs images. Set it to False", "flat_input")
     layers = import_keras().layers
     return [layers.Input((28, 28), name="pixels"), layers.Rescaling(1 / 255), layers.Reshape((28, 28, 1))]
 
@@ -77,7 +77,7 @@ def _convolution(recipe: Recipe, filters: int, size: int = 3, **options: Any) ->
 
 
 def _decide(recipe: Recipe, classes: int) -> list[Any]:
-    """The last layers: dropout, one output a class."""
+    """The last layers: dropout, one output per class."""
     layers = import_keras().layers
     stack = [layers.Dropout(recipe.dropout)] if recipe.dropout else []
     return [*stack, layers.Dense(classes, activation=recipe.output)]
@@ -265,7 +265,8 @@ def average(models: Sequence[Any]) -> Any:
         if isinstance(output, list):
             (output,) = output
         if getattr(model.layers[-1], "activation", None) is not keras.activations.softmax:
-            output = output / keras.ops.sum(output, -1, keepdims=True)  # sigmoid outputs, to probabilities
+            # Sigmoid outputs, to probabilities: 1/k each where all are 0.
+            output = (output + 1e-30) / keras.ops.sum(output + 1e-30, -1, keepdims=True)
         outputs.append(output)
     return keras.Model(pictures, keras.layers.Average()(outputs))
 
@@ -296,7 +297,7 @@ def _from_file(reference: str) -> Any:
 
 
 def _check_fits(model: Any, reference: str, classes: int) -> None:
-    """Raise a RecipeError unless the model turns 28 x 28 pictures into one probability a class."""
+    """Raise a RecipeError unless the model turns 28 x 28 pictures into one probability per class."""
     import math
 
     keras = import_keras()
@@ -310,7 +311,7 @@ def _check_fits(model: Any, reference: str, classes: int) -> None:
             f"{reference}: takes input {shape}, expected (None, 28, 28), (None, 28, 28, 1) or (None, 784)"
         )
     if model.output_shape != (None, classes):
-        raise RecipeError(f"{reference}: gives output {model.output_shape}, expected (None, {classes}), one a class")
+        raise RecipeError(f"{reference}: gives output {model.output_shape}, expected (None, {classes}), one per class")
     probe = np.random.default_rng(0).integers(0, 256, (4, *shape[1:])).astype("float32")
     outputs = np.asarray(keras.ops.convert_to_numpy(model(probe, training=False)))
     if not np.isfinite(outputs).all() or outputs.min() < 0 or outputs.max() > 1 + 1e-5:

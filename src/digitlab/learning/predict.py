@@ -10,6 +10,7 @@ import numpy as np
 
 from digitlab.learning.backend import import_keras, on_jax
 from digitlab.learning.batches import padded_chunks
+from digitlab.probabilities import normalised
 
 
 def predict(model: Any, images: np.ndarray) -> np.ndarray:
@@ -47,10 +48,7 @@ def predictor(model: Any, weights: Sequence[np.ndarray] | None = None) -> Callab
         # Fewer images than a chunk are filled up to a power of two, so that not every number of them compiles anew.
         size = min(1000, 1 << (len(images) - 1).bit_length())
         rows = [np.asarray(call(part))[:valid] for part, _, valid in padded_chunks(images, size=size)]
-        outputs = np.concatenate(rows).astype(np.float32)
-        # A sigmoid network may put 0 on everything; it then knows nothing, which is 1/k each.
-        total = outputs.sum(1, keepdims=True, dtype=np.float64)
-        return np.where(total > 0, outputs / np.where(total > 0, total, 1), 1 / outputs.shape[1]).astype(np.float32)
+        return normalised(np.concatenate(rows))
 
     return probabilities
 

@@ -132,8 +132,9 @@ class Recipe:
             _check(spec, getattr(self, spec.name))
         if self.label_smoothing and self.loss != "categorical_crossentropy":
             raise RecipeError(
-                f"label_smoothing: got {self.label_smoothing} with loss {self.loss}, which cannot smooth. "
-                "Set loss to categorical_crossentropy as well"
+                f"got {self.label_smoothing} with loss {self.loss}, which cannot smooth. "
+                "Set loss to categorical_crossentropy as well",
+                "label_smoothing",
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -180,7 +181,7 @@ def _check(spec: dataclasses.Field[Any], value: Any) -> None:
         good = good and math.isfinite(value) and (not bounds or bool(_BOUNDS[bounds](value)))
         expected = f"a {'whole number' if whole else 'number'}" + (f" {bounds}" if bounds else "")
     if not good:
-        raise RecipeError(f"{spec.name}: got {value!r}, expected {expected}")
+        raise RecipeError.of(spec.name, value, expected)
 
 
 def _suggest(word: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:

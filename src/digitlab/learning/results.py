@@ -11,7 +11,7 @@ _FILE = Path(__file__).with_name("results.json")
 
 @dataclass(frozen=True)
 class Measured:
-    """One recipe's row: test accuracy over seeds, the test images read once a run.
+    """One recipe's row: test accuracy over seeds, the test images read once per run.
 
     Attributes:
         recipe: Its name.

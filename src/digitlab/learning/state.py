@@ -1,4 +1,4 @@
-"""TrainState: everything a run needs to go on exactly where it stopped, and the file it lives in.
+"""TrainState: everything a run needs to be resumed exactly where it stopped, and the file it lives in.
 
 The file is a NumPy `.npz` (no pickle) whose last entry is a SHA-256 over all the others, so that a damaged file is
 noticed; it replaces the one before it in one step, so that a kill at any moment leaves either the old or the new one.
@@ -35,7 +35,7 @@ class TrainState:
         weights: The model's variables, trainable ones first, then batch statistics and dropout's random state.
         trainable: How many of `weights` are trainable.
         optimizer: The optimizer's variables (step count, moments).
-        history: One list a column of `HISTORY`, `epoch` values each.
+        history: One list per column of `HISTORY`, `epoch` values each.
         best: The weights of the best epoch on validation, as they are judged; empty for a recipe without patience.
     """
 

@@ -38,7 +38,7 @@ class ReadOptions:
         reject: False to name a digit for everything that is found.
         annotate: a folder for the pictures with boxes drawn in, `<name>.png`; None for none.
         stages: a folder for pictures of every stage, `<name>.png`; None for none.
-        workers: processes; None for one a core where there are many files.
+        workers: processes; None for one per core where there are many files.
         timeout: seconds that one picture may take.
         tables: also find the rows and columns of each page.
         crops: also cut out the doubtful numbers.

@@ -10,6 +10,7 @@ import numpy as np
 
 from digitlab.errors import ReadingError
 from digitlab.machine import usable_cores
+from digitlab.probabilities import normalised
 
 # Pictures a call: 256 keep the activations within the processor's cache and lose nothing to overhead.
 BATCH = 256
@@ -65,8 +66,7 @@ class OnnxModel:
             parts.append(self.session.run(None, {node.name: batch})[0])
         classes = self.session.get_outputs()[0].shape[-1]
         outputs = np.concatenate(parts) if parts else np.zeros((0, classes), np.float32)
-        # Sigmoid outputs do not sum to 1; softmax outputs already do.
-        return np.asarray(outputs / np.maximum(outputs.sum(1, keepdims=True), 1e-12), dtype=np.float32)
+        return normalised(outputs)
 
 
 def open_model(path: Path, *, threads: int | None = None) -> OnnxModel:
@@ -74,7 +74,7 @@ def open_model(path: Path, *, threads: int | None = None) -> OnnxModel:
 
     Args:
         path: the file.
-        threads: how many ONNX Runtime may use; None for one a core.
+        threads: how many ONNX Runtime may use; None for one per core.
 
     Returns:
         The model.
@@ -103,27 +103,3 @@ def open_model(path: Path, *, threads: int | None = None) -> OnnxModel:
     if pixels != 784:
         raise ReadingError(f"{path}: takes input of shape {shape}, expected (n, 28, 28). Is this another model?")
     return OnnxModel(path, metadata, session)
-
-
-def tempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Calibrate probabilities: a temperature above 1 makes a network that is too sure of itself less so.
-
-    Args:
-        probabilities: (n, classes), rows sum to 1.
-        temperature: > 0; 1 changes nothing.
-
-    Returns:
-        (n, classes) float32, rows sum to 1, the order within a row unchanged.
-
-    Reference:
-        Guo, Pleiss, Sun, Weinberger, On calibration of modern neural networks (2017).
-
-    Example:
-        >>> tempered(np.array([[0.9, 0.1]]), 2.0).round(2)
-        array([[0.75, 0.25]], dtype=float32)
-    """
-    if temperature == 1:
-        return np.asarray(probabilities, dtype=np.float32)
-    logits = np.log(np.maximum(probabilities, 1e-12)) / temperature
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float32)

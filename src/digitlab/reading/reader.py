@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +12,9 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from digitlab.errors import ReadingError
+from digitlab.probabilities import tempered
 from digitlab.reading.glyphs import Glyph, Stages, find_glyphs
-from digitlab.reading.model import open_model, tempered
+from digitlab.reading.model import open_model
 from digitlab.reading.normalise import views_of
 from digitlab.reading.picture import open_pages
 from digitlab.reading.results import ReadDigit, Reading
@@ -33,8 +36,8 @@ class Reader:
     """Reads pictures with a trained network; owns the opened model.
 
     Args:
-        model: None for the network that comes with the package, an .onnx file, or a finished run's folder.
-        threads: processor threads for the network; None for one a core.
+        model: None for the network that comes with the package, an .onnx file, a finished run or its folder.
+        threads: processor threads for the network; None for one per core.
         reject: False to name a digit for everything that is found.
 
     Raises:
@@ -48,7 +51,9 @@ class Reader:
         '1'
     """
 
-    def __init__(self, model: str | Path | None = None, *, threads: int | None = None, reject: bool = True) -> None:
+    def __init__(
+        self, model: str | os.PathLike[str] | None = None, *, threads: int | None = None, reject: bool = True
+    ) -> None:
         self.model = open_model(_file_of(model), threads=threads)
         classes = self.model.session.get_outputs()[0].shape[-1]
         if classes != 10:
@@ -77,7 +82,7 @@ class Reader:
             >>> Reader().predict(np.zeros((3, 28, 28), np.uint8)).shape
             (3, 10)
         """
-        return tempered(self.model.probabilities(_checked(images)), self.temperature)
+        return np.asarray(tempered(self.model.probabilities(_checked(images)), self.temperature), np.float32)
 
     def likeness(self, images: np.ndarray) -> np.ndarray:
         """Say how much pictures look like any digit at all, whichever.
@@ -97,11 +102,14 @@ class Reader:
         """
         return self.gate.probabilities(_checked(images))[:, 0]
 
-    def read(self, source: str | Path | BinaryIO | np.ndarray | Image.Image, *, single: bool = False) -> Reading:
+    def read(
+        self, source: str | Path | bytes | BinaryIO | np.ndarray | Image.Image, *, single: bool = False
+    ) -> Reading:
         """Read every digit of a picture.
 
         Args:
-            source: a file by its name or opened (binary), a Pillow image, or an array (h, w[, 3 or 4]) of uint8.
+            source: a file by its name, opened (binary) or as bytes, a Pillow image, or an array (h, w[, 3 or 4]) of
+                uint8.
             single: the whole picture is one digit, however many pieces it is in.
 
         Returns:
@@ -117,7 +125,7 @@ class Reader:
         start = time.perf_counter()
         digits: list[ReadDigit] = []
         stages: list[Stages] = []
-        for number, picture in enumerate(open_pages(source)):
+        for number, picture in enumerate(open_pages(io.BytesIO(source) if isinstance(source, bytes) else source)):
             glyphs, seen = find_glyphs(picture, single=single, judge=self._judge)
             first_line = digits[-1].line + 1 if digits else 0
             digits += self._named(glyphs, first_line, number)
@@ -188,7 +196,7 @@ class Reader:
         return ""
 
 
-def _file_of(model: str | Path | None) -> Path:
+def _file_of(model: str | os.PathLike[str] | None) -> Path:
     if model is None:
         return BUNDLED / "digits.onnx"
     path = Path(model)

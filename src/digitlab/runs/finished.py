@@ -102,7 +102,7 @@ def evaluate_corrupted(
 ) -> Robustness:
     """Judge a model on its test images made worse in many ways; a run keeps the result, for its report.
 
-    Worker threads make the pictures, one a core, while the model reads those already made.
+    Worker threads make the pictures, one per core, while the model reads those already made.
 
     Args:
         reference: The run or the group.

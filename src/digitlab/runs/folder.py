@@ -1,7 +1,7 @@
 """A run's folder: create, open, list, go on. The format is documented in docs/run-format.md and has a version.
 
 Every file is replaced in one step, `run.json` says how far the run came, and a lock file keeps a second process out; so
-that a process killed at any moment leaves a folder that `digitlab train --resume` can go on with.
+that a process killed at any moment leaves a folder that `digitlab train --resume` can resume.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class Run:
 
     @functools.cached_property
     def history(self) -> dict[str, list[float]]:
-        """A list a column of `history.csv`: epoch, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds."""
+        """A list per column of `history.csv`: epoch, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds."""
         file = self._require_file("history.csv")
         with file.open(newline="") as lines:
             rows = list(csv.DictReader(lines))
@@ -177,7 +177,7 @@ class Run:
         if not file.is_file():
             state = self.state
             hint = (
-                f"the run is not finished (it is {state}); go on with: digitlab train --resume {self.path}"
+                f"the run is not finished (it is {state}); resume it with: digitlab train --resume {self.path}"
                 if state != "finished"
                 else "the folder is incomplete; restore it or train anew"
             )
@@ -269,7 +269,9 @@ def check_free(folder: Path, name: str | None) -> None:
     check_name(name)
     path = folder / name
     if path.exists():
-        raise RunError(f"{path}: already there. Choose another --name, or go on with: digitlab train --resume {path}")
+        raise RunError(
+            f"{path}: already there. Choose another --name, or resume it with: digitlab train --resume {path}"
+        )
 
 
 def create_run(folder: Path, name: str | None, info: Mapping[str, Any]) -> Run:

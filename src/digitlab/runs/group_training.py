@@ -62,9 +62,9 @@ def train_group(
     """
     settings = make_recipe(recipe, **{**(changes or {}), **fields})
     if seeds < 2:
-        raise RecipeError(f"seeds: got {seeds}, expected at least 2; one seed is an ordinary run")
+        raise RecipeError.of("seeds", seeds, "at least 2; one seed is an ordinary run")
     if jobs < 1:
-        raise RecipeError(f"jobs: got {jobs}, expected at least 1: how many seeds to train at a time")
+        raise RecipeError.of("jobs", jobs, "at least 1: how many seeds to train at a time")
     if name is not None:
         check_name(name)
     now = datetime.datetime.now(datetime.UTC).astimezone()

@@ -2,7 +2,7 @@
 
 The share is fixed before a process starts: convolutions add up in another order on another number of threads, so a run
 stays bit-equal only on as many cores as it began with (`machine.cores` in its run.json). Each process ends when this
-one does, by whatever signal, and leaves a run that can go on.
+one does, by whatever signal, and leaves a run that can be resumed.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def run_at_once(tasks: Sequence[dict[str, Any]], jobs: int, on_event: OnEvent) -
 
     Raises:
         RunError: one failed; those that ran beside it are finished first, those behind it not begun.
-        KeyboardInterrupt: Ctrl-C; all have stopped and can go on.
+        KeyboardInterrupt: Ctrl-C; all have stopped and can be resumed.
     """
     waiting: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     for task in tasks:

@@ -120,7 +120,7 @@ def train(
 
     Raises:
         DigitlabError: what came, what was expected, what to do; see its kinds.
-        KeyboardInterrupt: the run is kept and can go on.
+        KeyboardInterrupt: the run is kept and can be resumed.
 
     Example:
         >>> import digitlab
@@ -171,7 +171,7 @@ def resume(
     watcher: Watcher | None = None,
     stopwatch: Stopwatch | None = None,
 ) -> Run:
-    """Go on with a run that was stopped, wherever that was; it ends as if it had never been.
+    """Resume a run that was stopped, wherever that was; it ends as if it had never been stopped.
 
     Args:
         reference: The run's path or name, or ``latest``.
@@ -348,7 +348,7 @@ def own_recipe(recipe: Recipe, model: str | Callable[[], Any] | None) -> Recipe:
     if model is None:
         return recipe
     if isinstance(model, str) and ".py:" not in model:
-        raise RecipeError(f"model: got {model!r}, expected a file and a function in it, as in my_file.py:build")
+        raise RecipeError.of("model", model, "a file and a function in it, as in my_file.py:build")
     if not isinstance(model, str) and not hasattr(model, "__qualname__"):
         raise RecipeError(
             f"model: got a {type(model).__name__}, expected my_file.py:build or the function that builds the model, "
@@ -359,7 +359,7 @@ def own_recipe(recipe: Recipe, model: str | Callable[[], Any] | None) -> Recipe:
 
 
 def _own_model(network: str) -> dict[str, str] | None:
-    """Path and hash of a user's own model file, to notice a change before going on with it."""
+    """Path and hash of a user's own model file, to notice a change before resuming."""
     if ".py:" not in network:
         return None
     path = Path(network.rpartition(":")[0])

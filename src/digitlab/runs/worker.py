@@ -74,7 +74,7 @@ def main() -> None:
             training.train(recipe, name=task["name"], watcher=watcher, **task["options"])
     except KeyboardInterrupt:
         os._exit(130)  # the run is kept; the thread that reads stdin would hold the interpreter
-    except (DigitlabError, FloatingPointError, OSError, MemoryError) as error:
+    except (DigitlabError, OSError, MemoryError) as error:
         _say({"error": f"{task['name']}: {error or type(error).__name__}"})
         os._exit(1)
     os._exit(0)

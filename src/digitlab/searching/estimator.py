@@ -55,7 +55,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         classes_: (classes,) the labels, sorted.
         n_features_in_: Number of features seen in `fit`; 784 for images.
         recipe_: The Recipe trained.
-        history_: A list a column, as of a run: loss, accuracy, val_loss, ... one value an epoch.
+        history_: A list per column, as of a run: loss, accuracy, val_loss, ... one value per epoch.
         n_iter_: Epochs trained.
         scale_: What the features are divided by.
         weights_: The network's arrays, trainable ones first.

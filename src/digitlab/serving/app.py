@@ -58,7 +58,7 @@ class Settings:
         runs: folder of the runs; None for `DIGITLAB_RUNS`, else ``runs``.
         local: answer only requests that name this machine as nobody else can be named.
         cors: origins of pages elsewhere that may ask, such as ``https://example.org``.
-        threads: pictures read at the same time, each in a process of its own; None for one a core.
+        threads: pictures read at the same time, each in a process of its own; None for one per core.
         names: further names that this machine is reached by; ``*`` for any.
         token: what must come with every request; None for none.
         timeout: seconds that one picture may take.

@@ -28,7 +28,7 @@ def reading_pool(model: str | Path | None = None, workers: int | None = None, se
 
     Args:
         model: as `Reader` takes it.
-        workers: pictures read at the same time; None for one a core.
+        workers: pictures read at the same time; None for one per core.
         seconds: that one picture may take.
     """
     count = workers or os.cpu_count() or 1

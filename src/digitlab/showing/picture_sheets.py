@@ -33,9 +33,9 @@ class Selection:
     Attributes:
         shown: every picture on the sheet once, mistakes first (most confident first), in the order of the sheet.
         mistakes: how many of `shown`, from its start, are mistakes.
-        hardest: pictures read right with the least confidence, least sure first.
-        typical: for each class, the right ones nearest to the class's mean picture.
-        least: for each class, how many of its right ones are shown because none is less sure.
+        hardest: pictures read correctly with the least confidence, least certain first.
+        typical: for each class, the correct ones nearest to the class's mean picture.
+        least: for each class, how many of its correct ones are shown because none is less sure.
         strangest: for each class, those whose own class got the least probability.
     """
 
@@ -48,7 +48,7 @@ class Selection:
 
 
 def select(content: ReportContent, mistakes: int | None = None) -> Selection:
-    """Choose the pictures worth showing: all mistakes, and a few right ones.
+    """Choose the pictures worth showing: all mistakes, and a few correct ones.
 
     Args:
         content: Of the report.
@@ -145,7 +145,7 @@ def fitting(content: ReportContent) -> tuple[Selection, bytes]:
 
 
 def outcome_map(right: npt.NDArray[np.bool_]) -> bytes:
-    r"""Draw one pixel for each test picture in their order: clear where it was read right, vermillion where not.
+    r"""Draw one pixel for each test picture in their order: clear where it was read correctly, vermillion where not.
 
     Args:
         right: bool (n,).

@@ -68,7 +68,7 @@ class RunRow:
 
     @property
     def accuracy(self) -> float | None:
-        """Share of the test pictures read right."""
+        """Share of the test pictures read correctly."""
         return None if self.right is None else float(self.right.mean())
 
     @property

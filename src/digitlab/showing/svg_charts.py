@@ -318,7 +318,7 @@ def reliability_charts(content: ReportContent) -> list[Chart]:
 
 
 def coverage_chart(content: ReportContent) -> Chart:
-    """Lay out the errors that are left when the least sure pictures are refused, as far as it is interesting."""
+    """Lay out the errors that are left when the least certain pictures are refused, as far as it is interesting."""
     curve = content.evaluation.coverage
     gone, errors = 1 - curve.coverage[::-1], curve.error_rate[::-1]
     enough = 0.05 * errors[0]

@@ -165,7 +165,7 @@ def calibrated(evaluation: Evaluation) -> str:
 
 
 def refused(evaluation: Evaluation, share: float) -> float:
-    """Tell the error rate among the answered when the least sure `share` is refused.
+    """Tell the error rate among the answered when the least certain `share` is refused.
 
     Args:
         evaluation: Holds the risk-coverage curve.

@@ -185,7 +185,7 @@ def draw_predictions(
         ax: Where to draw; a new figure if absent.
 
     Returns:
-        The axes; captions of right ones are blue, of wrong ones vermillion.
+        The axes; captions of correct ones are blue, of wrong ones vermillion.
 
     Example:
         >>> ax = draw_predictions(np.zeros((1, 28, 28), np.uint8), np.array([1]), np.array([[0.8, 0.2]]), ["no", "yes"])

@@ -77,7 +77,7 @@ def draw_confusion(
 ) -> Axes:
     """Draw the confusion matrix as a Seaborn heat map in which the mistakes can be seen.
 
-    The diagonal holds a thousand pictures a class and the mistakes a handful, so one scale for both would leave every
+    The diagonal holds a thousand pictures per class and the mistakes a handful, so one scale for both would leave every
     mistake white. Here the colours belong to the mistakes; the diagonal is written on a quiet ground.
 
     Args:

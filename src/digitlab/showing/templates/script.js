@@ -97,13 +97,13 @@
     const found = [];
     for (let i = 0; i < data.index.length; i++) if (data.label[i] === t && data.read[i] === p) found.push(i);
     found.sort((a, b) => (hit ? data.sure[a] - data.sure[b] : data.sure[b] - data.sure[a]) || data.index[a] - data.index[b]);
-    // Of the right ones the page carries the least sure and a few typical ones, which would be odd company here.
+    // Of the correct ones the page carries the least certain and a few typical ones, which would be odd company here.
     if (hit) found.splice(data.least[t]);
     panel.replaceChildren(make("h3", { text: `${names[t]} read as ${names[p]}` }));
     let note = `${thousands(count)} of ${thousands(support[t])}`;
     if (!count) note += ": no picture.";
-    else if (found.length < count) note += `; here ${hit ? `the ${thousands(found.length)} least sure` : `${thousands(found.length)} of them, the surest first`}.`;
-    else note += hit ? ", the least sure first." : ", the surest first.";
+    else if (found.length < count) note += `; here ${hit ? `the ${thousands(found.length)} least certain` : `${thousands(found.length)} of them, the surest first`}.`;
+    else note += hit ? ", the least certain first." : ", the surest first.";
     panel.append(make("p", { class: "note", text: note }));
     const few = make("div", { class: "few" });
     for (const i of found) {
@@ -181,7 +181,7 @@
     list.append(...order.slice(visible, visible + PAGE).map(card));
     visible = Math.min(order.length, visible + PAGE);
     more.hidden = visible >= order.length;
-    const what = form.elements.which.value === "mistakes" ? "mistakes" : "hardest right ones";
+    const what = form.elements.which.value === "mistakes" ? "mistakes" : "hardest correct ones";
     const all = what === "mistakes" ? data.mistakes : data.hardest.length;
     let text = `${thousands(visible)} of ${thousands(order.length)} shown`;
     if (order.length < all) text += `, chosen from ${thousands(all)} ${what}`;
@@ -215,7 +215,7 @@
   }
 
   form.addEventListener("input", (event) => {
-    // The hardest right ones are those it was least sure of: begin with them.
+    // The hardest correct ones are those it was least certain of: begin with them.
     if (event.target.name === "which") form.elements.order.value = event.target.value === "mistakes" ? "sure" : "unsure";
     refill();
   });

@@ -1,7 +1,7 @@
 """Make the data set that teaches the reader to say "not a digit", as one .npz for `digitlab train --data`.
 
     npm install $(sed 's|^|@fontsource/|' benchmarks/hands.txt)
-    python benchmarks/non_digits.py gate.npz --hands node_modules/@fontsource
+    python making/non_digits.py gate.npz --hands node_modules/@fontsource
 
 Class 0 is digits: MNIST training images, also after the reader's own normalisation with another pen and slant, and the
 fonts' digits. Class 1 is what else a page may hold: letters and signs of many scripts, bits of words, drawn marks
@@ -17,19 +17,16 @@ the reader is judged on those (`benchmarks/reading.py`).
 from __future__ import annotations
 
 import argparse
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pages import fonts_at_hand, mnist  # type: ignore[import-not-found]
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from digitlab.reading.normalise import normalise
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from pages import fonts_at_hand, mnist  # type: ignore[import-not-found]
 
 # Not here either: what a hand writes as a digit (O I l S Z B b g q D G Q z s o i, Cyrillic 3-like and 4-like letters).
 # Kinds of non-digits, and how often each is drawn.
