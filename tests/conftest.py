@@ -72,3 +72,11 @@ def small(mnist: Dataset) -> Dataset:
         test=first(mnist.test, 300),
         doubtful=frozenset(),
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _marks_of_these_tests_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Model files that tests name leave their marks in a folder of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield

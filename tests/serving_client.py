@@ -8,12 +8,19 @@ import io
 import json
 import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from digitlab.serving import Settings, make_app, open_port, serve
+
+
+def run_info(**changes: Any) -> str:
+    """A whole run.json, of the run that is kept in the tests."""
+    kept = json.loads((Path(__file__).parent / "data" / "run-format-1" / "run.json").read_text("utf-8"))
+    return json.dumps({**kept, **changes})
 
 
 class Answer(NamedTuple):

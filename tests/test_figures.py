@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from judged_material import DIGITS, HOSTILE, history, make_content, pictures
 
+from digitlab.errors import DigitlabError
 from digitlab.judging.calibration import measure_reliability
 from digitlab.showing import figures
 from digitlab.showing.figures.canvas import BLUE, GREEN, VERMILLION
@@ -227,7 +228,7 @@ def test_a_failed_write_leaves_the_old_figure(content, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(DigitlabError, match="No space left"):
         figures.save_figures(tmp_path, content)
     assert old.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["sample-images.png"]

@@ -21,7 +21,9 @@ from digitlab.learning import Recipe
 from digitlab.learning.state import HISTORY, TrainState, _digest, load, to_bytes
 from digitlab.runs import folder
 
-INFO = {"recipe": Recipe().to_dict(), "seed": 0}
+KEPT = json.loads((Path(__file__).parent / "data" / "run-format-1" / "run.json").read_text("utf-8"))
+INFO = {key: value for key, value in KEPT.items() if key not in ("format", "name", "state", "created")}
+INFO |= {"recipe": Recipe().to_dict(), "seed": 0}
 
 
 def state(epoch: int = 2) -> TrainState:
@@ -106,7 +108,7 @@ def test_a_taken_name_says_how_to_go_on(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("{", "damaged"),
-        ("[]", "not the description of a run"),
+        ("[]", "expected an object"),
         ('{"recipe": {}, "state": "finished", "format": 99}', "run format 99, expected 1"),
         ("\x00\xff", "damaged"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from html.parser import HTMLParser
 from itertools import combinations
@@ -232,10 +233,14 @@ def folder_of_a_run(folder: Path, name: str, data: Dataset) -> Any:
     from digitlab.judging import evaluate
     from digitlab.learning import Recipe
 
+    kept = json.loads((Path(__file__).parent / "data" / "run-format-1" / "run.json").read_text("utf-8"))
+    first = {key: value for key, value in kept.items() if key not in ("format", "name", "state", "created")}
     described = {"name": "small", "test_sha256": "ab" * 32, "counts": {"train": 1003, "validation": 200, "test": 300}}
-    run = runs.create_run(folder, name, {"recipe": Recipe().to_dict(), "seed": 0, "data": described, "parameters": 9})
+    first |= {"recipe": Recipe().to_dict(), "data": {**kept["data"], **described}, "parameters": 9}
+    run = runs.create_run(folder, name, first)
     probabilities = guesses(data.test.labels)
     arrays = {"test_probabilities": probabilities, "test_labels": data.test.labels}
+    arrays |= {name.replace("test", "validation"): array[:0] for name, array in arrays.items()}
     runs.write_arrays(run.path / "predictions.npz", arrays)
     metrics = {"format": runs.FORMAT, "test": evaluate(probabilities, data.test.labels).to_dict()}
     runs.write_json(run.path / "metrics.json", metrics)
@@ -258,7 +263,10 @@ def test_from_folders_with_all_that_can_be_wrong(small, tmp_path: Path):
     (folder / "no-predictions" / "predictions.npz").unlink()
     (folder / "bad-history" / "history.csv").write_text("epoch,loss\n1,x\n")
     (folder / "bad-corruptions" / "corruptions.json").write_text("{}")
-    runs.create_run(folder, "bare", {"recipe": {"name": "mlp"}, "seed": 0})
+    first = {key: value for key, value in good.info.items() if key not in ("format", "name", "state", "created")}
+    runs.create_run(folder, "bare", first)
+    (folder / "no-json").mkdir()
+    (folder / "no-json" / "run.json").write_text("{")
     other = shutil.copytree(good.path, folder / "other")
     runs.Run(other).update(data={**good.info["data"], "name": "other", "test_sha256": "0" * 64})
 
@@ -267,8 +275,13 @@ def test_from_folders_with_all_that_can_be_wrong(small, tmp_path: Path):
     assert done.stdout.strip() == str(home / "page.html")
     html = (home / "page.html").read_text("utf-8")
     page = Page(html)
-    assert "6 runs side by side" in page.text
-    for trouble in ("predictions.npz: not there", "history.csv: damaged", "corruptions.json: damaged"):
+    assert "7 runs side by side" in page.text
+    for trouble in (
+        "predictions.npz: not there",
+        "history.csv: damaged",
+        "corruptions.json: damaged",
+        "run.json: damaged",
+    ):
         assert trouble in page.text
     links = {a["href"] for tag, a in page.tags if tag == "a" and not (a["href"] or "#").startswith("#")}
     assert "runs/good/report.html" in links and all((home / link).is_file() for link in links)

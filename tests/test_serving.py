@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from serving_client import Server, page_with, png, running
+from serving_client import Server, page_with, png, run_info, running
 
 from digitlab.data import Dataset
 from digitlab.errors import ServingError
@@ -38,11 +38,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("serving")
     secret = home / "secret.html"
     secret.write_text("secret", "utf-8")
-    info = {"format": 1, "state": "finished", "recipe": {"name": "mlp", "epochs": 1}, "created": "2026-01-01T00:00:00"}
     for name in ("mine & <yours>", "bare", "linked"):
         run = home / "runs" / name
         run.mkdir(parents=True)
-        (run / "run.json").write_text(json.dumps({**info, "name": name}), "utf-8")
+        (run / "run.json").write_text(run_info(name=name), "utf-8")
     (home / "runs" / "mine & <yours>" / "report.html").write_text("<!doctype html><title>R</title>the report", "utf-8")
     (home / "runs" / "linked" / "report.html").symlink_to(secret)
     return home / "runs"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 from judged_material import make_content
 from PIL import Image
-from serving_client import Server, page_with, png, running
+from serving_client import Server, page_with, png, run_info, running
 from test_report_browser import CONTRAST, browser, pytestmark, watch
 
 from digitlab.data import Dataset
@@ -31,8 +30,7 @@ CROSS = [[(300, 80), (390, 190)], [(300, 190), (390, 80)]]
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     runs = tmp_path_factory.mktemp("drawing")
     (runs / "mine").mkdir()
-    info = {"format": 1, "state": "finished", "recipe": {"name": "mlp", "epochs": 1}}
-    (runs / "mine" / "run.json").write_text(json.dumps(info), "utf-8")
+    (runs / "mine" / "run.json").write_text(run_info(), "utf-8")
     (runs / "mine" / "report.html").write_text(render(make_content(300, skill=2.6)), "utf-8")
     with running(Settings(runs=runs)) as found:
         yield found

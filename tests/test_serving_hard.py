@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -19,7 +18,7 @@ from typing import Any
 import hostile_work as hostile
 import numpy as np
 import pytest
-from serving_client import Server, png, running
+from serving_client import Server, png, run_info, running
 
 from digitlab.processes import Pool
 from digitlab.serving import Settings, connections, guard, jobs, make_app, run_pages
@@ -35,9 +34,8 @@ SECONDS = 60.0  # far more than anything here takes on an idle machine
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One that has room for 24 connections and little patience."""
     folder = tmp_path_factory.mktemp("runs")
-    info = {"format": 1, "state": "finished", "recipe": {"name": "mlp", "epochs": 1}, "created": "2026-01-01T00:00:00"}
     (folder / "long").mkdir()
-    (folder / "long" / "run.json").write_text(json.dumps({**info, "name": "long"}), "utf-8")
+    (folder / "long" / "run.json").write_text(run_info(name="long"), "utf-8")
     (folder / "long" / "report.html").write_bytes(b"x" * 30_000_000)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent))

@@ -44,7 +44,7 @@ class RecipeError(DigitlabError):
     @classmethod
     def of(cls, field: str, got: object, expected: str, hint: str = "") -> RecipeError:
         """A field that has a value it cannot have."""
-        return cls(f"got {got!r}, expected {expected}" + (f". {hint}" if hint else ""), field)
+        return cls(f"got {repr(got)[:100]}, expected {expected}" + (f". {hint}" if hint else ""), field)
 
 
 class RunError(DigitlabError):

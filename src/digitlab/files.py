@@ -1,11 +1,47 @@
-"""Writing files so that nothing is ever half there."""
+"""Writing files so that nothing is ever half there; reading them bounded; their names as they can be shown."""
 
 from __future__ import annotations
 
 import os
+import re
+import stat
 from pathlib import Path
 
 from digitlab.errors import DigitlabError
+
+# Control characters could make a terminal do things, others turn the direction of writing; lone surrogates cannot be
+# printed at all.
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: object) -> str:
+    r"""Text from elsewhere, a file's name for instance, on one line and without anything that a terminal would obey.
+
+    Example:
+        >>> printable("a\x1b[31m.png")
+        'a?[31m.png'
+    """
+    return "".join(letter if letter.isprintable() else "?" for letter in str(text))
+
+
+def read_bytes(file: Path, most: int) -> bytes:
+    """The content of an ordinary file of bounded size.
+
+    Raises:
+        FileNotFoundError: not there.
+        ValueError: a folder, a pipe or a device, or too large.
+        OSError: it cannot be read.
+    """
+    found = file.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError("no ordinary file")
+    if found.st_size > most:
+        raise ValueError(f"{found.st_size:,} bytes, expected at most {most:,}")
+    with file.open("rb") as opened:
+        content = opened.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"more than {most:,} bytes")
+    return content
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:
@@ -33,9 +69,26 @@ def write_atomically(path: Path, content: bytes | str) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        _keep_name(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise DigitlabError(
             f"{path}: could not be written ({error.strerror}); what was there is untouched. "
             "Make room or choose another folder"
         ) from error
+
+
+def _keep_name(folder: Path) -> None:
+    """Have the disk keep a new name as well as the content: else a power cut may bring back the old file."""
+    if os.name == "nt":  # where a folder cannot be opened, and the name is kept with the file
+        return
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:  # a file system that cannot; the file is whole in any case
+        pass
+    finally:
+        os.close(descriptor)

@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from digitlab.cli import collect_commands, read_command, runs_commands, serve_command, show_commands, train_command
+from digitlab.cli import (
+    collect_commands,
+    read_command,
+    runs_commands,
+    serve_command,
+    show_commands,
+    train_command,
+    tune_command,
+)
 from digitlab.cli.errors import Options, one_line_errors
 
 app = typer.Typer(
@@ -44,6 +52,7 @@ def _add(function: object, name: str, epilog: str) -> None:
 
 
 _add(train_command.train, "train", train_command.EXAMPLES)
+_add(tune_command.tune, "tune", tune_command.EXAMPLES)
 _add(read_command.read, "read", read_command.EXAMPLES)
 _add(serve_command.serve, "serve", serve_command.EXAMPLES)
 _add(collect_commands.sheet, "sheet", "Example: [bold]digitlab sheet --out sheet.pdf --paper letter[/]")

@@ -12,6 +12,7 @@ from typing import Any
 import typer
 
 from digitlab.errors import DigitlabError
+from digitlab.files import printable
 
 
 class Options:
@@ -51,5 +52,5 @@ def fail(message: str, code: int) -> None:
     if Options.verbose:
         traceback.print_exc()
     if message:
-        print("digitlab: " + " ".join(message.split()), file=sys.stderr)
+        print("digitlab: " + printable(" ".join(message.split())), file=sys.stderr)
     raise typer.Exit(code)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from digitlab.cli.errors import fail
-from digitlab.files import write_atomically
+from digitlab.files import printable, write_atomically
 
 if TYPE_CHECKING:
     from digitlab.reading.bulk import FileReading
@@ -182,7 +182,7 @@ def _print_all(results: Iterable[FileReading], output: _Output) -> int:
         if result.error:
             failed += 1
             if output.form != "json":
-                print(f"digitlab: {result.error}", file=sys.stderr)
+                print(f"digitlab: {printable(result.error)}", file=sys.stderr)
         if output.pictures > 20 and sys.stderr.isatty():
             end = "" if number < output.pictures else "\n"
             print(f"\r{number:,} of {output.pictures:,}", end=end, file=sys.stderr, flush=True)
@@ -197,7 +197,7 @@ def _print_one(result: FileReading, output: _Output, rows: csv.DictWriter[str]) 
     elif output.form == "table":
         _print_tables(result, output.pictures > 1)
     elif result.reading:
-        print(_line(result.file, result.reading))
+        print(_line(printable(result.file), result.reading))
     sys.stdout.flush()  # Ctrl-C keeps what was done
 
 
@@ -212,7 +212,7 @@ def _print_tables(result: FileReading, named: bool) -> None:
         for row_number, column, text in table.refused:
             page = f" of page {table.page + 1}" if len(result.tables) > 1 else ""
             place = f"row {row_number + 1}, column {column + 1}{page}"
-            print(f"digitlab: {result.file}: {place}: {text} refused, left empty", file=sys.stderr)
+            print(f"digitlab: {printable(result.file)}: {place}: {text} refused, left empty", file=sys.stderr)
 
 
 def model_of(model: str | None, runs: Path | None) -> str | Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from digitlab.cli.errors import fail
+from digitlab.files import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -42,7 +44,7 @@ def runs(
 
         print(write_dashboard(html, folder=folder))
         return
-    from digitlab.runs import list_runs, open_run, runs_folder
+    from digitlab.runs import damaged_runs, list_runs, open_run, runs_folder
 
     if run is not None:
         chosen = open_run(run, folder)
@@ -51,14 +53,18 @@ def runs(
         else:
             _show(chosen)
         return
-    found = list_runs(folder)
+    rows = [_row(r) for r in list_runs(folder)]
+    rows += [_damaged_row(path, why) for path, why in damaged_runs(folder).items()]
     if as_json:
-        print(json.dumps([_row(r) for r in found]))
+        print(json.dumps(rows))
         return
-    if not found:
+    if not rows:
         print(f"no runs in {runs_folder(folder)} yet; make one with: digitlab train")
         return
-    print_table([_row(r) for r in found])
+    print_table(rows)
+    for row in rows:
+        if row["damage"]:
+            print(f"digitlab: {printable(row['path'])}: {row['damage']}", file=sys.stderr)
 
 
 # Heading, rank and alignment of each column of the list of runs; the highest rank is dropped first.
@@ -86,10 +92,10 @@ def print_table(rows: list[dict[str, Any]], console: Console | None = None) -> N
         accuracy = row["test_accuracy"]
         table.append(
             [
-                row["name"],
-                row["recipe"],
+                printable(row["name"]),
+                row["recipe"] or "",
                 row["state"],
-                f"{row['epochs_done']}/{row['epochs']}",
+                f"{row['epochs_done']}/{row['epochs']}" if row["epochs"] else "",
                 f"{row['parameters']:,}" if row["parameters"] else "",
                 f"{100 * accuracy:.2f} %" if accuracy is not None else "",
                 duration(row["seconds"]) if row["seconds"] else "",
@@ -109,8 +115,8 @@ def print_table(rows: list[dict[str, Any]], console: Console | None = None) -> N
 def _row(run: Run) -> dict[str, Any]:
     from digitlab.errors import RunError
 
-    info = run.info
-    state = run.state
+    info, damage = run.info, run.damage
+    state = "damaged" if damage else run.state
     try:
         done = len(run.history.get("epoch", []))
     except RunError:
@@ -124,16 +130,23 @@ def _row(run: Run) -> dict[str, Any]:
         "created": info["created"],
         "epochs_done": done,
         "epochs": info["recipe"]["epochs"],
-        "parameters": info.get("parameters"),
+        "parameters": info["parameters"],
         "test_accuracy": run.evaluation.accuracy if state == "finished" else None,
         "seconds": info.get("seconds", {}).get("total"),
+        "damage": damage or None,
     }
+
+
+def _damaged_row(path: Path, why: str) -> dict[str, Any]:
+    """A run whose run.json cannot be used."""
+    unknown = ("recipe", "seed", "created", "epochs_done", "epochs", "parameters", "test_accuracy", "seconds")
+    return {"name": path.name, "path": str(path), "state": "damaged", "damage": why, **dict.fromkeys(unknown)}
 
 
 def _show(run: Run) -> None:
     info = run.info
     recipe = info["recipe"]
-    print(f"{run.name}: {recipe['description']}, {run.state}")
+    print(f"{printable(run.name)}: {recipe.get('description', recipe['name'])}, {run.state}")
     print(f"created   {info['created']}")
     print(f"recipe    {recipe['name']}, seed {info['seed']}, {recipe['epochs']} epochs")
     counts = info["data"]["counts"]

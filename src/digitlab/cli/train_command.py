@@ -14,6 +14,7 @@ import typer
 
 from digitlab.cli.errors import Options, fail
 from digitlab.cli.group_command import train_group
+from digitlab.cli.teach_command import teach
 from digitlab.errors import RecipeError
 from digitlab.learning.recipe import FIELDS, RECIPES
 from digitlab.learning.recipe import recipe as make_recipe
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "Examples: [bold]digitlab train[/]; [bold]digitlab train mlp2 --epochs 20 --dropout 0.3[/]; "
+    "[bold]digitlab train --from reader --data my-digits/[/]; "
     "[bold]digitlab train --model my_file.py:build[/]; [bold]digitlab train --resume latest[/]"
 )
 
@@ -46,6 +48,10 @@ def _train(
     ] = None,
     model: Annotated[str | None, typer.Option(help="A Keras model of your own, as my_file.py:build.")] = None,
     engine: Annotated[str, typer.Option(help="auto, compiled (JAX), or fit (Keras' own loop).")] = "auto",
+    from_: Annotated[
+        str | None, typer.Option("--from", help="Teach a finished run your own images: the run, or reader.")
+    ] = None,
+    held_back: Annotated[float, typer.Option(help="With --from: share of your images to judge by.")] = 0.2,
     resume: Annotated[str | None, typer.Option(help="Resume a stopped run: its path, name, or latest.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run. (default: recipe and time)")] = None,
     runs: Annotated[
@@ -65,8 +71,8 @@ def _train(
     if recipe_file is not None and recipe != "mlp":
         fail(f"--recipe {recipe_file} and the recipe {recipe!r}: expected one of the two", 2)
     named = recipe != "mlp" or recipe_file is not None
-    if resume is not None and (changes or data or model or name or validation is not None or named):
-        fail("--resume trains a run exactly as it began, so it takes no recipe, data, model or name", 2)
+    if resume is not None and (changes or data or name or validation is not None or named):
+        fail("--resume trains a run exactly as it began, so it takes no recipe, data or name", 2)
     try:
         if "hidden" in changes:
             changes["hidden"] = _units(changes["hidden"])
@@ -82,6 +88,11 @@ def _train(
         "folder": runs,
         "name": name,
     }
+    if from_ is not None:
+        if data is None or resume or model or seeds != 1 or validation is not None or recipe != "mlp":
+            fail("--from takes --data FOLDER of your own images, and no recipe, model, seeds or --resume", 2)
+        teach(from_, str(data), held_back, changes, options, quiet=quiet, as_json=as_json)
+        return
     if seeds != 1:
         if open_page:
             fail("--open shows one run. Watch several with: digitlab serve", 2)
@@ -100,7 +111,7 @@ def _train(
         with in_browser(watcher, runs, wanted=open_page) as told:
             if resume is not None:
                 _same_cores(resume, runs)
-                run = training.resume(resume, folder=runs, watcher=told, stopwatch=stopwatch)
+                run = training.resume(resume, model=model, folder=runs, watcher=told, stopwatch=stopwatch)
             else:
                 run = training.train(settings, watcher=told, stopwatch=stopwatch, **options)
     except KeyboardInterrupt:

@@ -161,11 +161,16 @@ def _read_split(path: Path, side: int) -> tuple[tuple[str, ...], list[NDArray[np
         files += pictures
         counts.append(len(pictures))
     # 0.14 s a thousand pictures. Threads were tried: 0.17 s on two cores, the work is Python's, not the decoder's.
-    images = np.stack([_read_picture(file, side) for file in files])
+    images = np.stack([read_image(file, side) for file in files])
     return tuple(entry.name for entry in entries), np.split(images, np.cumsum(counts)[:-1])
 
 
-def _read_picture(path: Path, side: int) -> NDArray[np.uint8]:
+def read_image(path: Path, side: int) -> NDArray[np.uint8]:
+    """Read one image as grey, (side, side) uint8, its ink as bright or dark as it is in the file.
+
+    Raises:
+        DataError: no image, damaged, or of another size.
+    """
     if path.is_dir():
         raise DataError(f"{path}: a folder inside a class folder, expected a picture. Put the pictures one level up.")
     with opened_image(path, str(path)) as picture:

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from digitlab.errors import DataError
+from digitlab.files import read_bytes
 
 IMAGES_MAGIC = 0x00000803  # unsigned bytes, three axes: image, row, column
 LABELS_MAGIC = 0x00000801  # unsigned bytes, one axis
@@ -33,6 +34,8 @@ _AXES = {IMAGES_MAGIC: 3, LABELS_MAGIC: 1, MATRIX_MAGIC: 2}
 # Deflate cannot pack better than 1032 : 1, so a packed file announcing more than this many times its own size lies, and
 # can be refused before a byte is allocated for it.
 BEST_PACKING = 1032
+# Ten times the largest data set of its kind (EMNIST, 640 MB).
+MAX_BYTES = 8 << 30
 _PIECE = 1 << 20  # 1 MiB unpacked at a time: memory follows what is really in the file
 _SLICE = 1 << 16  # bytes of a packed file handed to zlib at a time
 _LONGEST_SIDE = 65_535  # pixels; no data set comes near, and products of such sides stay far from overflow
@@ -253,7 +256,9 @@ def sha256(array: NDArray[np.uint8]) -> str:
 
 def _read_bytes(path: str | Path) -> bytes:
     try:
-        return Path(path).read_bytes()
+        return read_bytes(Path(path), MAX_BYTES)
+    except ValueError as error:
+        raise DataError(f"{path}: {error}, expected an IDX file.") from None
     except FileNotFoundError:
         raise DataError(f"{path}: no such file, expected an IDX file. Check the path.") from None
     except OSError as error:

@@ -7,6 +7,7 @@ Only the formats listed here are ever opened, whatever a file is called: some th
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import warnings
 from collections.abc import Iterator
@@ -125,6 +126,8 @@ def head_of(file: Path | BinaryIO) -> bytes:
         b'GIF89a'
     """
     if isinstance(file, Path):
+        if file.exists() and not file.is_file():  # opening a pipe would wait for whoever writes into it
+            raise OSError(errno.EINVAL, "no ordinary file")
         with file.open("rb") as opened:
             return opened.read(HEAD)
     file.seek(0)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from digitlab.data import class_folders, idx
 from digitlab.errors import DataError
+from digitlab.files import printable
 
 SIDE = 28  # pixels, of every picture digitlab trains on
 DIGITS = tuple("0123456789")  # class names where the source has none
@@ -233,15 +234,16 @@ def npz(path: Path) -> Source:
             present = {name.removesuffix(".npy") for name in archive.namelist()}
             missing = [name for name in _NPZ_NAMES if name not in present]
             if missing:
+                found = printable(", ".join(sorted(present)))[:200] or "nothing"
                 raise DataError(
-                    f"{path}: holds {', '.join(sorted(present)) or 'nothing'}, expected {', '.join(_NPZ_NAMES)};"
+                    f"{path}: holds {found}, expected {', '.join(_NPZ_NAMES)};"
                     f" {', '.join(missing)} missing. Save it with numpy.savez_compressed under these names."
                 )
             raw = [_npz_member(archive, path, name) for name in _NPZ_NAMES]
     except DataError:
         raise
     except Exception as error:  # a damaged archive raises a dozen kinds from zipfile, zlib and NumPy's header parser
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = printable(" ".join(str(error).split()))[:200] or type(error).__name__
         raise DataError(
             f"{path}: no readable .npz ({reason}), expected a .npz with {', '.join(_NPZ_NAMES)}, or a folder of data."
         ) from None

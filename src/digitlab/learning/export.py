@@ -368,6 +368,7 @@ def _same(_: _Graph, __: Any, inputs: list[str]) -> str:
 _LAYERS: dict[str, Callable[[_Graph, Any, list[str]], str]] = {
     "Activation": _same,
     "Add": lambda g, _, inputs: g.add("Sum", inputs),
+    "Average": lambda g, _, inputs: g.add("Mean", inputs),
     "AveragePooling2D": _pool("AveragePool"),
     "BatchNormalization": _normalisation,
     "Concatenate": lambda g, layer, inputs: g.add("Concat", inputs, axis=int(layer.axis)),

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from digitlab.errors import RecipeError
+from digitlab.files import printable
 from digitlab.learning.backend import import_keras, seeded
 from digitlab.learning.recipe import Recipe
 
@@ -290,8 +291,9 @@ def _from_file(reference: str) -> Any:
         return maker()
     except RecipeError:
         raise
-    except Exception as error:
-        raise RecipeError(f"{reference}: failed with {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # a script may end itself; that must not end digitlab in silence
+        words = printable(" ".join(str(error).split()))[:300]
+        raise RecipeError(f"{reference}: failed with {type(error).__name__}: {words}") from error
     finally:
         sys.path.remove(str(path.parent.resolve()))
 

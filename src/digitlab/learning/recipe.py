@@ -28,6 +28,8 @@ def _setting(default: Any, help_text: str, *, choices: tuple[str, ...] = (), bou
 
 
 # What each `bounds` text above means; kept as text so that help, docs and error message say the same thing.
+# Of hidden layers: 200 million take 2.4 GB with their moments. One too many is refused before it takes the memory.
+MAX_WEIGHTS = 200_000_000
 _BOUNDS = {
     "of at least 1": lambda x: x >= 1,
     "of at least 0": lambda x: x >= 0,
@@ -169,6 +171,8 @@ def _check(spec: dataclasses.Field[Any], value: Any) -> None:
             isinstance(u, int) and not isinstance(u, bool) and u >= 1 for u in value
         )
         expected = "whole numbers of at least 1, as in (256, 128)"
+        if good and sum(u * v for u, v in zip((784, *value), (*value, 10), strict=True)) > MAX_WEIGHTS:
+            good, expected = False, f"layers of at most {MAX_WEIGHTS:,} weights together"
     elif spec.type == "bool":
         good, expected = isinstance(value, bool), "True or False"
     elif spec.type == "str":

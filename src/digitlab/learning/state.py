@@ -15,9 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from digitlab.archives import read_arrays
 from digitlab.errors import RunError
+from digitlab.files import printable, read_bytes
 
 FORMAT = 1
+# A billion weights with their moments would be 12 GB; nothing that reads 28 x 28 pixels comes near.
+MAX_BYTES = 16 << 30
 
 # The columns of a history, as Keras users know them; val_* stay empty (NaN) without validation images.
 HISTORY = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds")
@@ -68,9 +72,7 @@ def load(path: Path) -> TrainState:
         RunError: missing, damaged, or of another format.
     """
     try:
-        # From memory: given a path, NumPy leaves the file open when it turns out to be damaged.
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_arrays(read_bytes(path, MAX_BYTES), MAX_BYTES)
         if bytes(arrays.pop("sha256")) != _digest(arrays):
             raise ValueError("its checksum does not match")
         meta: dict[str, Any] = json.loads(bytes(arrays.pop("meta")))
@@ -79,7 +81,7 @@ def load(path: Path) -> TrainState:
     except Exception as error:
         # numpy and zipfile raise a dozen kinds of error for damaged bytes; they all mean the same to the user.
         raise RunError(
-            f"{path}: damaged checkpoint ({error}); nothing was changed. Train anew, or restore it"
+            f"{path}: damaged checkpoint ({printable(error)[:200]}); nothing was changed. Train anew, or restore it"
         ) from error
     if meta["format"] != FORMAT:
         raise RunError(f"{path}: checkpoint format {meta['format']}, expected {FORMAT}. Use the digitlab that wrote it")

@@ -25,6 +25,7 @@ def work(requests: BinaryIO, answers: BinaryIO, task: tuple[Any, ...]) -> None:
     _end_with_parent()
     if nice and hasattr(os, "nice"):
         os.nice(nice)
+    _cap_memory(memory)  # opening a model from elsewhere is work as well
     try:
         state = setup(*arguments)
     except BaseException as error:

@@ -201,7 +201,8 @@ def _read_in_worker(state: tuple[Reader, ReadOptions], file: Path) -> bytes:
 def _read_one(reader: Reader, file: Path, options: ReadOptions) -> FileReading:
     start = time.perf_counter()
     try:
-        reading = reader.read(file, single=options.single)
+        keep_stages = options.tables or options.stages is not None
+        reading = reader.read(file, single=options.single, keep_stages=keep_stages)
         tables = tables_of(reading) if options.tables else ()
         if options.annotate is not None or options.stages is not None:
             from digitlab.reading.overlay import annotated, stages_picture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,14 @@ from typing import Any
 import numpy as np
 
 from digitlab.errors import ReadingError
+from digitlab.files import printable, read_bytes
 from digitlab.machine import usable_cores
 from digitlab.probabilities import normalised
+from digitlab.reading.onnx_file import MAX_BYTES, check_file
 
 # Pictures a call: 256 keep the activations within the processor's cache and lose nothing to overhead.
 BATCH = 256
+BUNDLED = Path(__file__).parent / "bundled"
 
 
 @dataclass(frozen=True)
@@ -30,20 +34,26 @@ class OnnxModel:
     metadata: dict[str, str]
     session: Any
 
+    @property
+    def classes(self) -> int:
+        """How many the network tells apart."""
+        return int(self.session.get_outputs()[0].shape[-1])
+
     def number(self, name: str, default: float) -> float:
         """Read a number from the metadata.
 
         Args:
             name: its name there.
-            default: what to take where it is missing or no number.
+            default: what to take where it is missing or no finite number.
 
         Returns:
             The number.
         """
         try:
-            return float(self.metadata[name])
+            value = float(self.metadata[name])
         except (KeyError, ValueError):
             return default
+        return value if math.isfinite(value) else default
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Feed pictures through the network.
@@ -53,6 +63,9 @@ class OnnxModel:
 
         Returns:
             (n, classes) float32; rows sum to 1.
+
+        Raises:
+            ReadingError: what comes out are no probabilities.
         """
         node = self.session.get_inputs()[0]
         kind = np.uint8 if "uint8" in node.type else np.float32
@@ -64,8 +77,17 @@ class OnnxModel:
             elif len(node.shape) == 2:
                 batch = batch.reshape(len(batch), -1)
             parts.append(self.session.run(None, {node.name: batch})[0])
-        classes = self.session.get_outputs()[0].shape[-1]
-        outputs = np.concatenate(parts) if parts else np.zeros((0, classes), np.float32)
+        outputs = np.concatenate(parts) if parts else np.zeros((0, self.classes), np.float32)
+        if outputs.shape != (len(images), self.classes):
+            raise ReadingError(
+                f"{self.path}: gives {outputs.shape} for {len(images)} pictures, expected {self.classes} values each."
+            )
+        # Written so that nan is refused; probabilities may miss 0 and 1 by rounding.
+        if outputs.size and not (outputs.min() >= -1e-3 and outputs.max() <= 1.001):
+            raise ReadingError(
+                f"{self.path}: gives values from {outputs.min():.3g} to {outputs.max():.3g}, expected probabilities. "
+                "End the network with softmax."
+            )
         return normalised(outputs)
 
 
@@ -82,7 +104,7 @@ def open_model(path: Path, *, threads: int | None = None) -> OnnxModel:
     Raises:
         ReadingError: missing, damaged, or not a network over 28 x 28 pictures.
     """
-    if not path.is_file():
+    if not path.exists():
         raise ReadingError(f"{path}: no such model. Name an .onnx file or a finished run's folder.")
     import onnxruntime
 
@@ -93,13 +115,32 @@ def open_model(path: Path, *, threads: int | None = None) -> OnnxModel:
     # Spinning threads would take the cores from whatever else reads or decodes.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        content = read_bytes(path, MAX_BYTES)
+        check_file(content)
+        # From memory: what was checked is what is run, and no other file can be reached from it.
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         metadata = dict(session.get_modelmeta().custom_metadata_map)
-        shape = session.get_inputs()[0].shape
+        inputs, outputs = session.get_inputs(), session.get_outputs()
     except Exception as error:  # ONNX Runtime raises a family of its own for a damaged or foreign file
-        reason = " ".join(str(error).split())[:160]
+        reason = printable(" ".join(str(error).split()))[:160]
         raise ReadingError(f"{path}: not an ONNX model that can be opened ({reason}). Export the run again.") from None
-    pixels = np.prod([side for side in shape[1:] if isinstance(side, int)])
-    if pixels != 784:
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise ReadingError(f"{path}: has {len(inputs)} inputs and {len(outputs)} outputs, expected one of each.")
+    shape, gives = inputs[0].shape, outputs[0].shape
+    if math.prod(side for side in shape[1:] if isinstance(side, int)) != 784 or len(shape) not in (2, 3, 4):
         raise ReadingError(f"{path}: takes input of shape {shape}, expected (n, 28, 28). Is this another model?")
-    return OnnxModel(path, metadata, session)
+    kinds = (inputs[0].type, outputs[0].type)
+    if kinds[0] not in ("tensor(uint8)", "tensor(float)") or kinds[1] != "tensor(float)":
+        raise ReadingError(f"{path}: from {kinds[0]} to {kinds[1]}, expected from uint8 or float to float.")
+    if len(gives) != 2 or not isinstance(gives[1], int):
+        raise ReadingError(f"{path}: gives shape {gives}, expected (n, classes).")
+    model = OnnxModel(path, metadata, session)
+    if BUNDLED not in path.parents:  # the package's own are known
+        try:
+            model.probabilities(np.stack([np.zeros((28, 28), np.uint8), np.eye(28, dtype=np.uint8) * 255]))
+        except ReadingError:
+            raise
+        except Exception as error:
+            reason = printable(" ".join(str(error).split()))[:160]
+            raise ReadingError(f"{path}: cannot be run ({reason}). Export the run again.") from None
+    return model

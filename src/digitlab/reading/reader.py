@@ -16,8 +16,9 @@ from digitlab.probabilities import tempered
 from digitlab.reading.glyphs import Glyph, Stages, find_glyphs
 from digitlab.reading.model import open_model
 from digitlab.reading.normalise import views_of
-from digitlab.reading.picture import open_pages
+from digitlab.reading.picture import Picture, open_pages
 from digitlab.reading.results import ReadDigit, Reading
+from digitlab.reading.turning import read_turned
 from digitlab.reading.word_filter import in_words
 
 if TYPE_CHECKING:
@@ -55,10 +56,11 @@ class Reader:
         self, model: str | os.PathLike[str] | None = None, *, threads: int | None = None, reject: bool = True
     ) -> None:
         self.model = open_model(_file_of(model), threads=threads)
-        classes = self.model.session.get_outputs()[0].shape[-1]
-        if classes != 10:
-            raise ReadingError(f"{self.model.path}: tells {classes} classes apart, expected the ten digits.")
+        if self.model.classes != 10:
+            raise ReadingError(f"{self.model.path}: tells {self.model.classes} classes apart, expected the ten digits.")
         self.temperature = self.model.number("temperature", 1.0)
+        if not 1e-3 <= self.temperature <= 1e3:
+            raise ReadingError(f"{self.model.path}: temperature {self.temperature:g}, expected 0.001 to 1000.")
         self.least_confidence = self.model.number("least_confidence", LEAST_CONFIDENCE)
         self.gate = open_model(BUNDLED / "gate.onnx", threads=threads)
         self.gate_threshold = self.gate.number("threshold", 0.5)
@@ -103,7 +105,11 @@ class Reader:
         return self.gate.probabilities(_checked(images))[:, 0]
 
     def read(
-        self, source: str | Path | bytes | BinaryIO | np.ndarray | Image.Image, *, single: bool = False
+        self,
+        source: str | Path | bytes | BinaryIO | np.ndarray | Image.Image,
+        *,
+        single: bool = False,
+        keep_stages: bool = True,
     ) -> Reading:
         """Read every digit of a picture.
 
@@ -111,6 +117,7 @@ class Reader:
             source: a file by its name, opened (binary) or as bytes, a Pillow image, or an array (h, w[, 3 or 4]) of
                 uint8.
             single: the whole picture is one digit, however many pieces it is in.
+            keep_stages: False to forget each page's stages, so that a file of many pages is read in bounded memory.
 
         Returns:
             The digits in reading order; none on an empty page.
@@ -125,14 +132,26 @@ class Reader:
         start = time.perf_counter()
         digits: list[ReadDigit] = []
         stages: list[Stages] = []
+        turned: list[float] = []
         for number, picture in enumerate(open_pages(io.BytesIO(source) if isinstance(source, bytes) else source)):
-            glyphs, seen = find_glyphs(picture, single=single, judge=self._judge)
             first_line = digits[-1].line + 1 if digits else 0
-            digits += self._named(glyphs, first_line, number)
-            stages.append(seen)
+
+            def read_page(
+                page: Picture, line: int = first_line, number: int = number
+            ) -> tuple[list[ReadDigit], Stages]:
+                glyphs, seen = find_glyphs(page, single=single, judge=self._judge)
+                return self._named(glyphs, line, number), seen
+
+            found, seen, degrees = (
+                (*read_page(picture), 0.0) if single else read_turned(picture, read_page, self._judge)
+            )
+            digits += found
+            if keep_stages:
+                stages.append(seen)
+            turned.append(degrees)
         named = source if isinstance(source, str | Path) else getattr(source, "name", "")
         name = str(named) if isinstance(named, str | Path) else ""
-        return Reading(tuple(digits), time.perf_counter() - start, tuple(stages), name)
+        return Reading(tuple(digits), time.perf_counter() - start, tuple(stages), name, tuple(turned))
 
     def _judge(self, images: np.ndarray) -> np.ndarray:
         """How good a digit each picture is: recognised for sure, and like a digit at all."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import datetime
+import errno
 import functools
 import io
 import json
@@ -19,9 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from digitlab.errors import RunError
-from digitlab.files import write_atomically
+from digitlab.archives import read_arrays
+from digitlab.errors import DataError, RunError
+from digitlab.files import printable, read_bytes, write_atomically
 from digitlab.learning.recipe import Recipe
+from digitlab.runs import schema
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,13 +117,10 @@ class Run:
     def history(self) -> dict[str, list[float]]:
         """A list per column of `history.csv`: epoch, loss, accuracy, val_loss, val_accuracy, learning_rate, seconds."""
         file = self._require_file("history.csv")
-        with file.open(newline="") as lines:
-            rows = list(csv.DictReader(lines))
         try:
-            columns = {name: [float(row[name] or "nan") for row in rows] for name in (rows[0] if rows else ())}
-        except (TypeError, ValueError) as error:
-            raise RunError(f"{file}: damaged ({error}); `digitlab report` needs it whole") from error
-        return columns
+            return schema.read_history(file)
+        except (OSError, ValueError) as error:
+            raise RunError(f"{file}: damaged ({_why(error)}). Restore it, or train the run anew") from None
 
     @functools.cached_property
     def evaluation(self) -> Evaluation:
@@ -129,21 +129,20 @@ class Run:
 
         file = self._require_file("metrics.json")
         try:
-            return Evaluation.from_dict(json.loads(file.read_text("utf-8"))["test"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{file}: damaged ({error}); `digitlab report {self.path}` writes it anew") from error
+            return Evaluation.from_dict(schema.read_json(file, schema.metrics)["test"])
+        except (OSError, ValueError, DataError) as error:
+            raise RunError(f"{file}: damaged ({_why(error)}). Restore it, or train the run anew") from None
 
     @functools.cached_property
     def predictions(self) -> dict[str, np.ndarray]:
         """`test_probabilities` (n, k) float32, `test_labels` (n,), and the same for validation, if there was any."""
-        import numpy as np
-
         file = self._require_file("predictions.npz")
         try:
-            with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as arrays:
-                return {name: arrays[name] for name in arrays.files}
-        except Exception as error:  # numpy and zipfile have a dozen ways to say "damaged"
-            raise RunError(f"{file}: damaged ({error}); train the run anew") from error
+            arrays = read_arrays(read_bytes(file, schema.MAX_ARRAYS), schema.MAX_ARRAYS)
+            schema.check_predictions(arrays)
+        except (OSError, ValueError) as error:
+            raise RunError(f"{file}: damaged ({_why(error)}). Restore it, or train the run anew") from None
+        return arrays
 
     @property
     def robustness(self) -> Robustness | None:
@@ -151,14 +150,32 @@ class Run:
         from digitlab.judging.robustness import Robustness
 
         file = self.path / "corruptions.json"
-        if not file.is_file():
+        if not file.exists():
             return None
         try:
-            return Robustness.from_dict(json.loads(file.read_text("utf-8"))["test"])
-        except (ValueError, KeyError, TypeError) as error:
+            return Robustness.from_dict(schema.read_json(file, schema.CORRUPTIONS)["test"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(
-                f"{file}: damaged ({error}); `digitlab evaluate {self.path} --corrupted` mends it"
-            ) from error
+                f"{file}: damaged ({_why(error)}). `digitlab evaluate {self.path} --corrupted` mends it"
+            ) from None
+
+    @property
+    def damage(self) -> str:
+        """What is wrong with the files of numbers; "" for a run that is whole, as far as it came."""
+        try:
+            if (self.path / "history.csv").exists() or self.state == "finished":
+                _ = self.history
+            if self.state == "finished":
+                evaluation, arrays = self.evaluation, self.predictions
+                known, kept = (evaluation.samples, len(evaluation.support)), arrays["test_probabilities"].shape
+                if len(self.info["data"]["classes"]) != len(evaluation.support):
+                    return f"run.json: {len(self.info['data']['classes'])} classes, metrics.json has {known[1]}"
+                if known != kept:
+                    return f"metrics.json: {known} images and classes, predictions.npz has {kept}"
+            _ = self.robustness
+        except RunError as error:
+            return str(error).replace(f"{self.path}{os.sep}", "")
+        return ""
 
     @functools.cached_property
     def model(self) -> Any:
@@ -170,11 +187,12 @@ class Run:
         try:
             return keras.saving.load_model(file)
         except Exception as error:  # Keras passes on whatever zipfile, h5py and json raise
-            raise RunError(f"{file}: could not be opened by Keras ({error})") from error
+            words = printable(" ".join(str(error).split()))[:300]
+            raise RunError(f"{file}: could not be opened by Keras ({words})") from error
 
     def _require_file(self, name: str) -> Path:
         file = self.path / name
-        if not file.is_file():
+        if not file.exists():
             state = self.state
             hint = (
                 f"the run is not finished (it is {state}); resume it with: digitlab train --resume {self.path}"
@@ -268,10 +286,21 @@ def check_free(folder: Path, name: str | None) -> None:
         return
     check_name(name)
     path = folder / name
-    if path.exists():
+    if path.exists() and not _begun(path):
         raise RunError(
             f"{path}: already there. Choose another --name, or resume it with: digitlab train --resume {path}"
         )
+
+
+_OF_A_BEGINNING = re.compile(r"\.lock|\.run\.json\.\d+\.tmp")
+
+
+def _begun(path: Path) -> bool:
+    """Whether a folder was made for a run and nothing more: its process ended before `run.json` was written."""
+    try:
+        return all(_OF_A_BEGINNING.fullmatch(file.name) for file in path.iterdir())
+    except OSError:
+        return False
 
 
 def create_run(folder: Path, name: str | None, info: Mapping[str, Any]) -> Run:
@@ -283,43 +312,58 @@ def create_run(folder: Path, name: str | None, info: Mapping[str, Any]) -> Run:
     check_free(folder, name)
     now = datetime.datetime.now(datetime.UTC).astimezone()
     base = name or f"{info['recipe']['name']}-{now:%Y%m%d-%H%M%S}"
+    first = {"format": FORMAT, "name": base, "state": "training", "created": now.isoformat("T", "seconds"), **info}
+    try:
+        schema.RUN(first, "")
+    except ValueError as error:  # a layer, file or class whose name no terminal should see
+        raise RunError(f"{folder / base}: cannot be described ({error}). Give it another name") from None
     for attempt in range(1, 1000):
         path = folder / (base if attempt == 1 else f"{base}-{attempt}")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            path.mkdir()
+            path.mkdir(exist_ok=_begun(path))
         except FileExistsError:
             check_free(folder, name)
             continue
         except OSError as error:
             raise RunError(f"{path}: could not be made ({error.strerror}). Choose another --runs folder") from error
-        write_json(
-            path / "run.json",
-            {
-                "format": FORMAT,
-                "name": path.name,
-                "state": "training",
-                "created": now.isoformat("T", "seconds"),
-                **info,
-            },
-        )
-        return Run(path)
+        run = Run(path)
+        with locked(run):
+            if (path / "run.json").exists():  # another process was quicker
+                check_free(folder, name)
+                continue
+            run.remove_temporary_files()
+            write_json(path / "run.json", {**first, "name": path.name})
+        return run
     raise RunError(f"{folder}: no free name for {base}")
 
 
 def _read_info(path: Path) -> dict[str, Any]:
     file = path / "run.json"
+
+    def check(info: Any, where: str) -> None:
+        version = info.get("format") if isinstance(info, dict) else None
+        if isinstance(version, int) and version != FORMAT:
+            raise RunError(f"{file}: run format {version}, expected {FORMAT}. Use the digitlab that wrote it")
+        schema.RUN(info, where)
+
     try:
-        info = json.loads(file.read_text("utf-8"))
-    except FileNotFoundError:
+        info: dict[str, Any] = schema.read_json(file, check)
+    except (FileNotFoundError, NotADirectoryError):
+        if path.is_dir() and _begun(path):
+            raise RunError(
+                f"{path}: its process ended before anything was kept. Begin again: digitlab train --name {path.name}"
+            ) from None
         raise RunError(f"{path}: not a run, it has no run.json. `digitlab runs` lists the runs") from None
     except (OSError, ValueError) as error:
-        raise RunError(f"{file}: damaged or unreadable ({error})") from error
-    if not isinstance(info, dict) or "recipe" not in info or "state" not in info:
-        raise RunError(f"{file}: not the description of a run; expected the keys format, state, recipe")
-    if info.get("format") != FORMAT:
-        raise RunError(f"{file}: run format {info.get('format')!r}, expected {FORMAT}. Use the digitlab that wrote it")
+        raise RunError(f"{file}: damaged ({_why(error)}). Restore it, or train the run anew") from None
     return info
+
+
+def _why(error: Exception) -> str:
+    """An error's reason in a few printable words."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return printable(" ".join(reason.split()))[:200]
 
 
 def open_run(reference: Reference, folder: str | Path | None = None) -> Run:
@@ -347,12 +391,28 @@ def open_run(reference: Reference, folder: str | Path | None = None) -> Run:
 
 
 def list_runs(folder: str | Path | None = None) -> list[Run]:
-    """All runs in a folder, oldest first; folders that are no runs are passed over."""
+    """All runs in a folder, oldest first; folders that are no runs, or whose run.json is damaged, are passed over."""
     found = []
     for path in runs_folder(folder).glob("*/run.json"):
         with contextlib.suppress(RunError):
-            found.append((str(Run(path.parent).info.get("created", "")), path.parent))
+            created = Run(path.parent).info["created"]
+            try:
+                moment = datetime.datetime.fromisoformat(created).astimezone().timestamp()
+            except (ValueError, OverflowError, OSError):
+                moment = 0.0
+            found.append((moment, path.parent))
     return [Run(path) for _, path in sorted(found)]
+
+
+def damaged_runs(folder: str | Path | None = None) -> dict[Path, str]:
+    """The runs of a folder whose run.json cannot be used, with why, by name."""
+    found = {}
+    for path in sorted(runs_folder(folder).glob("*/run.json")):
+        try:
+            _ = Run(path.parent).info
+        except RunError as error:
+            found[path.parent] = str(error).replace(f"{path.parent}{os.sep}", "")
+    return found
 
 
 @contextlib.contextmanager
@@ -360,10 +420,17 @@ def locked(run: Run) -> Iterator[None]:
     """Hold the run for this process; the operating system lets go of it however the process ends.
 
     Raises:
-        RunError: another process holds it.
+        RunError: another process holds it, or the folder has no locks.
     """
     with (run.path / ".lock").open("a") as file:
-        if not _lock(file.fileno()):
+        try:
+            free = _lock(file.fileno())
+        except OSError as error:
+            raise RunError(
+                f"{run.path}: its file system cannot lock files ({error.strerror}). Keep runs on a disk of this "
+                "machine: --runs FOLDER"
+            ) from None
+        if not free:
             raise RunError(f"{run.path}: another process is working on this run. Wait for it, or stop it first")
         yield
 
@@ -375,11 +442,18 @@ def is_locked(path: Path) -> bool:
     except OSError:  # nobody ever held it
         return False
     with file:
-        return not _lock(file.fileno())
+        try:
+            return not _lock(file.fileno())
+        except OSError:  # no locks there, so nobody can hold one
+            return False
 
 
 def _lock(descriptor: int) -> bool:
-    """Take an exclusive lock without waiting; False if another holds it."""
+    """Take an exclusive lock without waiting; False if another holds it.
+
+    Raises:
+        OSError: the file system has no locks, as some in a network.
+    """
     try:
         if os.name == "nt":
             import msvcrt
@@ -389,6 +463,8 @@ def _lock(descriptor: int) -> bool:
             import fcntl
 
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+            return False
+        raise
     return True

@@ -74,23 +74,24 @@ def train_group(
     for seed in range(settings.seed, settings.seed + seeds):
         member = make_recipe(settings, seed=seed)
         run = Run(runs_folder(folder) / f"{called}-seed{seed}")
-        if run.path.exists() and run.recipe != training.own_recipe(member, model):
+        if (run.path / "run.json").exists() and run.recipe != training.own_recipe(member, model):
             raise RunError(f"{run.path}: is there already and has another recipe. Choose another --name")
         members.append((member, run))
-    to_do = [(member, run) for member, run in members if not run.path.exists() or run.state != "finished"]
+    to_do = [
+        (member, run) for member, run in members if not (run.path / "run.json").exists() or run.state != "finished"
+    ]
     if jobs > 1 and len(to_do) > 1:
         check_sendable(model)
         tasks = [_task(member, run, {**options, "folder": folder, "group": called}) for member, run in to_do]
         run_at_once(tasks, jobs, on_event or (lambda *_: None))
     else:
         for member, run in to_do:
-            if run.path.exists():
+            if (run.path / "run.json").exists():
                 # What was given as an object is in no file: it has to be given again.
                 given = (
                     None if data is None or isinstance(data, str | Path) else as_dataset(data, validation=validation)
                 )
-                own = None if isinstance(model, str) else model
-                training.resume(run.path, data=given, model=own, watcher=watcher())
+                training.resume(run.path, data=given, model=model, watcher=watcher())
             else:
                 training.train(member, name=run.name, folder=folder, group=called, watcher=watcher(), **options)
     return Group(called, tuple(run for _, run in members))
@@ -103,7 +104,7 @@ def _task(recipe: Recipe, run: Run, options: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": run.name,
         "recipe": recipe.to_dict(),
-        "resume": run.path if run.path.exists() else None,
+        "resume": run.path if (run.path / "run.json").exists() else None,
         "dataset": as_dataset(data, validation=options["validation"]) if given else None,
         "options": options,
     }

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from digitlab.errors import RunError
-from digitlab.files import write_atomically
-from digitlab.runs.folder import Run, list_runs, runs_folder
+from digitlab.files import printable, write_atomically
+from digitlab.runs.folder import Run, damaged_runs, list_runs, runs_folder
 
 if TYPE_CHECKING:
     from digitlab.showing import RunRow
@@ -53,6 +54,7 @@ def dashboard(beside: Path, *, folder: str | Path | None = None, home: str | Non
     from digitlab.showing import render_runs
 
     rows = [describe(run, beside) for run in list_runs(folder)]
+    rows += [_damaged(path, why) for path, why in damaged_runs(folder).items()]
     return render_runs(rows, title=str(runs_folder(folder)), home=home)
 
 
@@ -63,47 +65,52 @@ def describe(run: Run, beside: Path) -> RunRow:
     info, state = run.info, run.state
     data: dict[str, Any] = info.get("data") or {}
     known: dict[str, Any] = {}
-    trouble: list[str] = []
-    try:
+    damage = run.damage
+    with contextlib.suppress(RunError):  # no epoch yet, or `damage` says what is wrong
         known["history"] = run.history
-    except RunError as error:
-        if (run.path / "history.csv").exists():  # else there was no epoch yet
-            trouble.append(_short(error, run))
-    if state == "finished":
-        try:
-            predictions, evaluation = run.predictions, run.evaluation
-            known["right"] = predictions["test_probabilities"].argmax(axis=1) == predictions["test_labels"]
-            known["interval"], known["log_loss"] = evaluation.accuracy_interval, evaluation.log_loss
-        except RunError as error:
-            trouble.append(_short(error, run))
-            known.pop("right", None)
-    try:
+    with contextlib.suppress(RunError):
         known["robustness"] = robustness.mean if (robustness := run.robustness) else None
-    except RunError as error:
-        trouble.append(_short(error, run))
+    data_id = str(data["test_sha256"])
+    if state == "finished" and not damage:
+        predictions, evaluation = run.predictions, run.evaluation
+        known["right"] = predictions["test_probabilities"].argmax(axis=1) == predictions["test_labels"]
+        known["interval"], known["log_loss"] = evaluation.accuracy_interval, evaluation.log_loss
+        data_id = f"{data_id} {evaluation.samples}"  # only what has as many answers can be compared
     counts = data.get("counts") or {}
     settings = {**info["recipe"], "engine": info.get("engine")}
     return RunRow(
-        name=run.name,
+        name=printable(run.name),
         recipe_name=str(info["recipe"].get("name", "")),
-        state=state,
+        state="damaged" if damage else state,
         created=str(info.get("created", "")),
         data_name=str(data.get("name", "unknown data")),
-        data_id=str(data.get("test_sha256", "unknown")),
+        data_id=data_id,
         recipe=settings | {f"{part} images": counts.get(part) for part in ("train", "validation")},
         epochs=int(info["recipe"].get("epochs", 0)),
         parameters=info.get("parameters"),
         seconds=(info.get("seconds") or {}).get("total"),
         link=_link(run.path / "report.html", beside),
-        note="; ".join(trouble),
+        note=damage,
         group=str(info.get("group") or ""),
         **known,
     )
 
 
-def _short(error: RunError, run: Run) -> str:
-    """An error without the path of the run that stands beside it."""
-    return str(error).replace(f"{run.path}{os.sep}", "")
+def _damaged(path: Path, why: str) -> RunRow:
+    """What the page says of a run whose `run.json` cannot be used."""
+    from digitlab.showing import RunRow
+
+    return RunRow(
+        name=printable(path.name),
+        recipe_name="",
+        state="damaged",
+        created="",
+        data_name="unknown data",
+        data_id="unknown",
+        recipe={},
+        epochs=0,
+        note=why,
+    )
 
 
 def _link(report: Path, beside: Path) -> str | None:

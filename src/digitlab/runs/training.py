@@ -6,14 +6,14 @@ import contextlib
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from digitlab.data import Dataset
 from digitlab.data.dataset import Arrays, as_dataset
 from digitlab.errors import ExportError, RecipeError, RunError
-from digitlab.files import write_atomically
+from digitlab.files import printable, write_atomically
 from digitlab.learning.export import export_model
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.recipe import recipe as make_recipe
@@ -36,6 +36,7 @@ from digitlab.runs.gather import (
     report_content,
     write_report,
 )
+from digitlab.runs.trust import check_trusted, trust
 
 if TYPE_CHECKING:
     from digitlab.learning.engine import Progress
@@ -92,6 +93,8 @@ def train(
     name: str | None = None,
     group: str | None = None,
     judge: bool = True,
+    begin_with: Callable[[], Any] | None = None,
+    about: Mapping[str, Any] | None = None,
     watcher: Watcher | None = None,
     stopwatch: Stopwatch | None = None,
     **changes: Any,
@@ -111,6 +114,8 @@ def train(
         group: The group of seeds it belongs to; see `digitlab.runs.groups`.
         judge: False only trains: the test images are not looked at, nothing is drawn, and the run's state is "trained";
             it has ``run.model`` and ``run.history``, and `resume` judges it later.
+        begin_with: Gives a trained model to begin from, in place of fresh weights; the recipe stays as it is.
+        about: More to write into run.json; "parent" marks a run that was taught by another.
         watcher: Told how far it is; None for a bar in a notebook, and silence elsewhere.
         stopwatch: One that is running already, so that the run's seconds count from there.
         **changes: Fields of the recipe, as in ``epochs=3``.
@@ -135,12 +140,15 @@ def train(
     watcher, stopwatch = watcher or _default_watcher(), stopwatch or Stopwatch()
     settings = own_recipe(make_recipe(recipe, **changes), model)
     check_engine(engine)
-    own = _own_model(settings.network)
+    own = None if begin_with else _own_model(settings.network)
+    if own is not None:
+        trust(settings.network)
     check_free(runs_folder(folder), name)
     _stage(watcher, stopwatch, "data")
     dataset = as_dataset(data, validation=validation)
     with Drawer() if judge else contextlib.nullcontext() as drawer:
-        built = _build(settings, dataset, model if callable(model) else None, watcher, stopwatch)
+        maker = begin_with or (model if callable(model) else None)
+        built = _build(settings, dataset, maker, watcher, stopwatch)
         # Only now, so that a mistake in data or model leaves no folder behind.
         run = create_run(
             runs_folder(folder),
@@ -150,7 +158,8 @@ def train(
                 "seed": settings.seed,
                 "group": group,
                 "engine": engine,
-                "data": _describe(dataset, data),
+                **(about or {}),
+                "data": _describe(dataset, _source_of(dataset) if begin_with else data),
                 "own_model": own,
                 "parameters": int(built.count_params()),
                 "layers": describe_layers(built),
@@ -166,7 +175,7 @@ def resume(
     reference: str | Path,
     *,
     data: Dataset | None = None,
-    model: Callable[[], Any] | None = None,
+    model: str | Callable[[], Any] | None = None,
     folder: str | Path | None = None,
     watcher: Watcher | None = None,
     stopwatch: Stopwatch | None = None,
@@ -176,7 +185,8 @@ def resume(
     Args:
         reference: The run's path or name, or ``latest``.
         data: The Dataset, if the run was given one as an object rather than a path.
-        model: The function, if the run was given one rather than ``FILE.py:FUNCTION``.
+        model: The function, if the run was given one; or ``FILE.py:FUNCTION`` once more, for a run from elsewhere: its
+            Python is run only when it is named.
         folder: Where runs live.
         watcher: Told how far it is.
         stopwatch: One that is running already.
@@ -194,15 +204,21 @@ def resume(
     with locked(run):
         info = run.info
         if info["state"] == "finished":
+            (run.path / "checkpoint.npz").unlink(missing_ok=True)  # a kill at the very end leaves it
             raise RunError(f"{run.path}: finished already. Look at it with: digitlab runs {run.path}")
+        if "parent" in info:
+            raise RunError(f"{run.path}: a taught run is not resumed, it takes a minute anew: digitlab train --from …")
         _stage(watcher, stopwatch, "data")
         dataset = dataset_of(run, data)
-        if info["own_model"] != _own_model(info["recipe"]["network"]):
-            raise RunError(f"{run.path}: {info['recipe']['network']} changed since it began. Restore it, or train anew")
+        network = run.recipe.network
+        if info["own_model"] != _own_model(network):
+            raise RunError(f"{run.path}: {network} changed since it began. Restore it, or train anew")
+        if ".py:" in network and not callable(model):
+            check_trusted(run.path, network, model)
         run.remove_temporary_files()
         state = run.checkpoint()
         with Drawer() as drawer:
-            built = _build(run.recipe, dataset, model, watcher, stopwatch)
+            built = _build(run.recipe, dataset, model if callable(model) else None, watcher, stopwatch)
             run.update(state="training", versions=versions(), machine=machine())
             return _carry_out(run, built, dataset, state, drawer, watcher, stopwatch)
 
@@ -311,7 +327,7 @@ def _judge(run: Run, dataset: Dataset, model: Any, watcher: Watcher, stopwatch: 
     try:
         export_model(model, run.path / "model.onnx", dataset.test.images[:200], run.metadata)
     except ExportError as error:  # a user's own layers; the run is whole without it
-        run.update(onnx=str(error))
+        run.update(onnx=printable(error)[:1000])
     run.update(seconds=stopwatch.seconds())
     return report_content(run, dataset, first_weights(model))
 
@@ -341,6 +357,13 @@ def _describe(dataset: Dataset, data: Any) -> dict[str, Any]:
         "classes": list(dataset.class_names),
         "counts": {part: len(getattr(dataset, part)) for part in ("train", "validation", "test")},
     }
+
+
+def _source_of(dataset: Dataset) -> str | Dataset:
+    """Where a loaded Dataset can be loaded from again; itself where it was made in Python."""
+    if dataset.source == "bundled":
+        return ""
+    return dataset.source if Path(dataset.source).exists() else dataset
 
 
 def own_recipe(recipe: Recipe, model: str | Callable[[], Any] | None) -> Recipe:

@@ -68,7 +68,8 @@ def main() -> None:
     watcher = Reporting()
     try:
         if task["resume"] is not None:
-            training.resume(task["resume"], data=task["dataset"], watcher=watcher)
+            model = task["options"].get("model")
+            training.resume(task["resume"], data=task["dataset"], model=model, watcher=watcher)
         else:
             recipe = Recipe.from_dict(task["recipe"])
             training.train(recipe, name=task["name"], watcher=watcher, **task["options"])

@@ -213,9 +213,13 @@ def model_card(reader: Reader, name: str) -> dict[str, Any]:
     """Say what reads: labels, recipe, scores, temperature, from the model's own file."""
     metadata = reader.model.metadata
     scores = _json(metadata.get("scores"), {})
-    scores = scores if isinstance(scores, dict) else {}
+    scores = {
+        str(name)[:40]: value
+        for name, value in (scores.items() if isinstance(scores, dict) else ())
+        if isinstance(value, int | float) and 0 <= value <= 1
+    }
     if "test_accuracy" in metadata:
-        scores["test_accuracy"] = reader.model.number("test_accuracy", 0.0)
+        scores["test_accuracy"] = min(1.0, max(0.0, reader.model.number("test_accuracy", 0.0)))
     return {
         "name": name,
         "labels": metadata.get("labels", "0 1 2 3 4 5 6 7 8 9").split(),
@@ -229,9 +233,13 @@ def model_card(reader: Reader, name: str) -> dict[str, Any]:
     }
 
 
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number in JSON")
+
+
 def _json(text: str | None, default: Any) -> Any:
     """A value that a model's file may hold; a file from elsewhere may hold anything."""
     try:
-        return default if text is None else json.loads(text)
+        return default if text is None else json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError):
         return default

@@ -34,7 +34,7 @@ MAX_FILES = 64
 # 28 x 28 pictures as JSON take some 2 kB each, and many times that while they are unpacked.
 MAX_JSON = 16_000_000
 # Names, not contents, come in fields.
-MAX_FIELD = 1000
+MAX_FIELD = 1024  # Starlette names it in whole kilobytes
 # Sent as they are: the picture is the body. curl --data-binary says it is a form unless told otherwise.
 RAW = ("image/", "application/octet-stream", "application/x-www-form-urlencoded")
 YES, NO = {"1", "true", "yes", "on", ""}, {"0", "false", "no", "off"}

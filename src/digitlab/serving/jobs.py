@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from digitlab.machine import usable_cores
 from digitlab.processes import SECONDS, Pool
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def reading_pool(model: str | Path | None = None, workers: int | None = None, se
         workers: pictures read at the same time; None for one per core.
         seconds: that one picture may take.
     """
-    count = workers or os.cpu_count() or 1
+    count = workers or len(usable_cores())
     return Pool(count, open_reader, (model,), seconds=seconds, patience=PATIENCE, nice=NICE)
 
 

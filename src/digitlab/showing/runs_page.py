@@ -29,7 +29,7 @@ class RunRow:
     Attributes:
         name: of the run.
         recipe_name: as people know it.
-        state: finished, training, interrupted, failed or stopped.
+        state: finished, training, interrupted, failed, stopped or damaged.
         created: ISO 8601.
         data_name: what it was trained and judged on.
         data_id: equal for runs judged on the same test pictures, and only for them.

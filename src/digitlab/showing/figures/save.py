@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from digitlab.files import write_atomically
 from digitlab.showing.figures.mosaics import draw_mistakes, draw_predictions, draw_samples
 from digitlab.showing.figures.plots import draw_confusion, draw_curves, draw_reliability
 
@@ -116,7 +116,7 @@ def save_figures(folder: str | os.PathLike[str], content: FigureContent) -> list
         The paths written, PNG before SVG, in the order of `FIGURES`.
 
     Raises:
-        OSError: The folder cannot be written; files that were there are as they were.
+        DigitlabError: The folder cannot be written; files that were there are as they were.
     """
     import matplotlib
 
@@ -132,21 +132,6 @@ def save_figures(folder: str | os.PathLike[str], content: FigureContent) -> list
             for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
                 buffer = io.BytesIO()
                 figure.savefig(buffer, format=suffix, dpi=DPI, metadata=metadata)
-                written.append(_replace(target / f"{name}.{suffix}", buffer.getvalue()))
+                written.append(target / f"{name}.{suffix}")
+                write_atomically(written[-1], buffer.getvalue())
     return written
-
-
-def _replace(path: Path, content: bytes) -> Path:
-    """Write beside the place and rename, so that nobody ever sees half a file."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return path

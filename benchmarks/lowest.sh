@@ -1,0 +1,14 @@
+#!/bin/sh
+# The tests with the lowest versions that pyproject.toml allows, in an environment of their own:
+#     sh benchmarks/lowest.sh [FOLDER] [pytest's arguments]
+# Not the doctests' and browser tests' business; a few minutes, most of it downloads.
+set -e
+folder=${1:-.lowest}
+[ $# -gt 0 ] && shift
+cd "$(dirname "$0")/.."
+uv venv -q --allow-existing "$folder"
+VIRTUAL_ENV=$(cd "$folder" && pwd)
+export VIRTUAL_ENV
+uv pip install -q --resolution lowest-direct -e . "hypothesis>=6.100" "pytest>=8.3" "pytest-xdist>=3.6" "scikit-learn>=1.7"
+uv pip list -q 2>/dev/null | grep -iE "^(h11|jax|jinja2|keras|numpy|onnx|onnxruntime|pillow|python-multipart|scipy|starlette|typer|uvicorn) "
+exec "$VIRTUAL_ENV/bin/python" -m pytest -q -p no:cacheprovider --override-ini=addopts= "${@:-tests}"

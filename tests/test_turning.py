@@ -1,0 +1,110 @@
+"""Pages that lie turned: found out, put right, boxes in the picture's own pixels; upright ones left alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pages import enlarged, mnist
+from PIL import Image
+
+from digitlab.reading.picture import Picture
+from digitlab.reading.reader import Reader
+from digitlab.reading.turning import box_back, skew_of, turned
+
+READER = Reader(threads=1)
+IMAGES, LABELS = mnist("validation")
+ROWS = ["31742", "45607"]
+
+
+def page_of_rows(rows: list[str], seed: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """A light page of dark digits, and the middle of each."""
+    rng = np.random.default_rng(seed)
+    page, middles = np.full((80 + 90 * len(rows), 420), 235.0), []
+    for row, text in enumerate(rows):
+        for column, character in enumerate(text):
+            digit = enlarged(IMAGES[rng.choice(np.flatnonzero(int(character) == LABELS))], 52)
+            top, left = 50 + 90 * row, 50 + 68 * column
+            part = page[top : top + digit.shape[0], left : left + digit.shape[1]]
+            np.minimum(part, 235 - 200 * digit, out=part)
+            middles.append((left + digit.shape[1] / 2, top + digit.shape[0] / 2))
+    return page.astype(np.uint8), np.array(middles)
+
+
+def lying(page: np.ndarray, middles: np.ndarray, degrees: float) -> tuple[Image.Image, np.ndarray]:
+    """The page turned clockwise by Pillow, and where its digits then are."""
+    image = Image.fromarray(page).rotate(-degrees, Image.Resampling.BICUBIC, expand=True, fillcolor=235)
+    angle = np.radians(degrees)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    off = middles - np.array(page.shape[::-1]) / 2
+    return image, off @ turn.T + np.array(image.size) / 2
+
+
+@pytest.mark.parametrize("degrees", [90, 180, 45, 28, 200])
+def test_a_turned_page_is_read_and_its_boxes_lie_where_its_digits_do(degrees: int) -> None:
+    page, middles = page_of_rows(ROWS)
+    assert READER.read(page).digits_only == "\n".join(ROWS)
+    image, there = lying(page, middles, degrees)
+    reading = READER.read(image)
+    assert reading.digits_only == "\n".join(ROWS)
+    assert abs((reading.turned[0] + degrees + 180) % 360 - 180) <= 6
+    boxes = np.array([digit.box for digit in reading.digits])
+    assert np.abs((boxes[:, :2] + boxes[:, 2:]) / 2 - there).max() < 8
+    assert (boxes.min(0) >= 0).all()
+    assert (boxes[:, 2:].max(0) <= image.size).all()
+    assert reading.as_dict()["turned"] == [round(reading.turned[0], 1)]
+
+
+@pytest.mark.parametrize("degrees", [90, 40])
+def test_ruled_paper_may_lie_turned(degrees: int) -> None:
+    page, middles = page_of_rows(ROWS)
+    page[27::45] = np.minimum(page[27::45], 170)
+    reading = READER.read(lying(page, middles, degrees)[0])
+    assert reading.digits_only == "\n".join(ROWS)
+    assert abs((reading.turned[0] + degrees + 180) % 360 - 180) <= 6
+
+
+@pytest.mark.parametrize("text", ["6", "9", "69", "4", "7"])
+def test_where_it_cannot_be_told_upright_is_assumed(text: str) -> None:
+    page, _ = page_of_rows([text])
+    for quarter in range(4):
+        assert READER.read(np.rot90(page, quarter)).turned == (0.0,)
+
+
+def test_upright_pages_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = []
+    monkeypatch.setattr("digitlab.reading.turning.turned", lambda *_: read.append(1))
+    for seed in range(4):
+        rows = ["1117", "69", "77411"][: 1 + seed % 3]
+        assert READER.read(page_of_rows(rows, seed)[0]).turned == (0.0,)
+    assert not read
+
+
+@given(st.floats(-180, 180), st.floats(0.2, 5), st.tuples(st.integers(0, 50), st.integers(0, 30)))
+def test_a_point_turned_and_brought_back_is_where_it_was(degrees: float, scale: float, at: tuple[int, int]) -> None:
+    size = (round(60 * scale), round(40 * scale))
+    page, back = turned(Picture(np.zeros((40, 60), np.uint8), size, scale), degrees)
+    there = np.linalg.inv(back) @ np.array([at[0] * scale, at[1] * scale, 1.0])
+    assert (there[:2] >= -1e-6).all()
+    assert (there[:2] <= np.array(page.size) + scale).all()
+    box = box_back((int(there[0]), int(there[1]), int(there[0]) + 1, int(there[1]) + 1), back, size)
+    assert box[0] - 2 <= at[0] * scale <= box[2] + 2
+    assert box[1] - 2 <= at[1] * scale <= box[3] + 2
+
+
+@pytest.mark.parametrize("degrees", [-40, -20, 15, 33])
+def test_slanting_rows_are_measured(degrees: int) -> None:
+    rng = np.random.default_rng(1)
+    x, y = np.meshgrid(np.arange(9) * 30.0, np.arange(4) * 52.0)
+    points = np.stack([x.ravel(), y.ravel()], 1) + rng.normal(0, 1.5, (36, 2))
+    angle = np.radians(degrees)
+    points = points @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    assert abs(skew_of(np.hstack([points, points + 22])) - degrees) <= 3
+
+
+def test_level_rows_and_scattered_digits_have_no_slant() -> None:
+    x, y = np.meshgrid(np.arange(9) * 30.0, np.arange(4) * 52.0)
+    points = np.stack([x.ravel(), y.ravel()], 1)
+    assert abs(skew_of(np.hstack([points, points + 22]))) <= 9
+    assert skew_of(np.zeros((0, 4))) == 0.0
