@@ -11,4 +11,5 @@ VIRTUAL_ENV=$(cd "$folder" && pwd)
 export VIRTUAL_ENV
 uv pip install -q --resolution lowest-direct -e . "hypothesis>=6.100" "pytest>=8.3" "pytest-xdist>=3.6" "scikit-learn>=1.7"
 uv pip list -q 2>/dev/null | grep -iE "^(h11|jax|jinja2|keras|numpy|onnx|onnxruntime|pillow|python-multipart|scipy|starlette|typer|uvicorn) "
-exec "$VIRTUAL_ENV/bin/python" -m pytest -q -p no:cacheprovider --override-ini=addopts= "${@:-tests}"
+# Old packages beside the newest of what they need warn of each other; that is not about digitlab.
+exec "$VIRTUAL_ENV/bin/python" -m pytest -q -W default::DeprecationWarning -p no:cacheprovider --override-ini=addopts= "${@:-tests}"

@@ -53,6 +53,24 @@ def digits(font: str, each: int, rng: np.random.Generator) -> tuple[np.ndarray, 
     return np.stack([normalise(_bent(_drawn_text(str(d), font, rng), rng)) for d in labels]), labels
 
 
+def _drawn_text(text: str, font: str, rng: np.random.Generator) -> np.ndarray:
+    """A digit in a font, turned a little; (150, 150) float32 0..1."""
+    image = Image.new("L", (150, 150))
+    ImageDraw.Draw(image).text((75, 75), text, fill=255, font=ImageFont.truetype(font, 80), anchor="mm")
+    return np.asarray(image.rotate(rng.normal(0, 8)), np.float32) / 255
+
+
+def _bent(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """What a hand does to a printed shape: a slow wobble and a pen of another width."""
+    knots, strength = int(rng.integers(4, 7)), rng.uniform(0, 8)
+    fields = rng.normal(0, 0.5, (2, knots, knots)).astype(np.float32)
+    size = (ink.shape[1], ink.shape[0])
+    shift = [np.asarray(Image.fromarray(field).resize(size, Image.Resampling.BICUBIC)) for field in fields]
+    at = [grid + strength * one for grid, one in zip(np.indices(ink.shape), shift, strict=True)]
+    bent = ndimage.gaussian_filter(ndimage.map_coordinates(ink.astype(np.float32), at, order=1), 1.2)
+    return np.asarray(np.clip((bent - rng.uniform(0.25, 0.55)) * 4 + 0.5, 0, 1))
+
+
 def taught(
     name: str, sheet: tuple[np.ndarray, np.ndarray], others: tuple[np.ndarray, np.ndarray]
 ) -> tuple[list[int], float, float]:

@@ -9,6 +9,7 @@ import typer
 
 from digitlab.cli import (
     collect_commands,
+    predict_command,
     read_command,
     runs_commands,
     serve_command,
@@ -55,6 +56,7 @@ _add(train_command.train, "train", train_command.EXAMPLES)
 _add(tune_command.tune, "tune", tune_command.EXAMPLES)
 _add(read_command.read, "read", read_command.EXAMPLES)
 _add(serve_command.serve, "serve", serve_command.EXAMPLES)
+_add(predict_command.predict, "predict", predict_command.EXAMPLES)
 _add(collect_commands.sheet, "sheet", "Example: [bold]digitlab sheet --out sheet.pdf --paper letter[/]")
 _add(collect_commands.collect, "collect", collect_commands.COLLECT_EXAMPLES)
 _add(show_commands.recipes, "recipes", "Example: [bold]digitlab recipes mlp2[/]")

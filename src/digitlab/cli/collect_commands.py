@@ -41,6 +41,10 @@ def collect(
     text: Annotated[
         str | None, typer.Option(help="What stands on the page, lines separated by /, where it is no sheet.")
     ] = None,
+    prepare: Annotated[
+        str | None,
+        typer.Option(help="Photos are class folders of any images: photo (find the digit in each), or resize."),
+    ] = None,
     remove: Annotated[
         Path | None, typer.Option(help="Delete the images that the contact sheet wrote into this file.")
     ] = None,
@@ -57,6 +61,13 @@ def collect(
     if remove is not None:
         count = collection.remove(line for line in remove.read_text("utf-8").splitlines() if line.strip())
         print(f"{count} images removed from {out}")
+    if prepare is not None:
+        from digitlab.collecting.class_photos import collect_class_folders
+
+        for folder in photos or []:
+            added = collect_class_folders(folder, collection, prepare=prepare, writer=writer)
+            print(f"{folder}: {added} images" if added else f"{folder}: collected before, nothing added")
+        photos = []
     failed = _gather(photos or [], collection, writer, text)
     if out.is_dir():
         page = write_contact_sheet(collection)

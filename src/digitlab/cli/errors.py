@@ -35,6 +35,8 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
             fail(str(error), 1)
         except KeyboardInterrupt:
             fail("stopped", 130)
+        except ModuleNotFoundError as error:
+            fail(f"{error.name} is not installed, which this command needs. Install it with: pip install digitlab", 1)
         except MemoryError:
             fail("out of memory. Use a smaller --batch-size, smaller pictures, or a larger machine", 1)
         except OSError as error:

@@ -35,14 +35,14 @@ class Labelled:
 
     Attributes:
         image: (28, 28) uint8, ink bright on 0.
-        label: the class, from 0.
+        label: the class: a digit, or its name.
         place: where in its source it stands, such as r3c07; unique in its source, part of the file's name.
         box: left, top, right, bottom in the source's own pixels.
         doubtful: worth a look: the reader takes it for something else, or it may be crossed out.
     """
 
     image: np.ndarray
-    label: int
+    label: int | str
     place: str
     box: tuple[int, int, int, int]
     doubtful: bool = False

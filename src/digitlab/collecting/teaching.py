@@ -246,7 +246,11 @@ def mixed(data: Dataset, own: OwnImages, parts: HeldBack, seed: int) -> Dataset:
     times = max(1, round(OWN_SHARE / (1 - OWN_SHARE) * count / len(parts.learn)))
     images = np.concatenate([data.train.images[old], np.tile(own.images[parts.learn], (times, 1, 1))])
     labels = np.concatenate([data.train.labels[old], np.tile(own.labels[parts.learn], times)])
-    return dataclasses.replace(data, train=Split(images, labels))
+    changed = dataclasses.replace(data, train=Split(images, labels))
+    # The run is judged on the parent's data, and loads them again to export or evaluate: it has their hash. What was
+    # mixed in has one of its own, in run.json.
+    vars(changed)["sha256"] = data.sha256
+    return changed
 
 
 def judged(labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> Judged:

@@ -122,14 +122,35 @@ def read(path: Path, side: int = 28) -> Pictures:
                     f"{path / name}: 1 picture, expected at least 2 (one to train, one to test). Add some, or give"
                     " train and test folders."
                 )
-        ordered = [_by_content(pictures) for pictures in images]
-        cuts = [len(pictures) - max(1, len(pictures) // TEST_SHARE) for pictures in ordered]
-        train = [pictures[:cut] for pictures, cut in zip(ordered, cuts, strict=True)]
-        test = [pictures[cut:] for pictures, cut in zip(ordered, cuts, strict=True)]
+        train, test = split_by_content(images)
     if _is_light(train + test):
         train = [255 - pictures for pictures in train]
         test = [255 - pictures for pictures in test]
     return Pictures(class_names, *_interleave(train), *_interleave(test))
+
+
+def split_by_content(
+    classes: list[NDArray[np.uint8]],
+) -> tuple[list[NDArray[np.uint8]], list[NDArray[np.uint8]]]:
+    """Set a sixth of each class aside as test images, by nothing but the images: at least one of two or more.
+
+    Args:
+        classes: For each class (n, 28, 28) uint8.
+
+    Returns:
+        Training and test images of each class.
+    """
+    ordered = [_by_content(images) for images in classes]
+    cuts = [len(images) - max(1, len(images) // TEST_SHARE) for images in ordered]
+    return (
+        [images[:cut] for images, cut in zip(ordered, cuts, strict=True)],
+        [images[cut:] for images, cut in zip(ordered, cuts, strict=True)],
+    )
+
+
+def interleaved(classes: list[NDArray[np.uint8]]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Join classes so that any stretch holds them in their shares; returns images and labels."""
+    return _interleave(classes)
 
 
 def _listing(path: Path) -> list[Path]:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.data import idx, sources
+from digitlab.data import class_folders, idx, sources
+from digitlab.data.arrays import images_from, labels_from
 from digitlab.errors import DataError
 
 # ((train_images, train_labels), (test_images, test_labels)), as Keras' own data sets give them.
@@ -145,7 +146,9 @@ def as_dataset(data: Any, *, validation: int = 5000) -> Dataset:
     """Whatever a user gives as data: None or a path (see `load`), a Dataset, or arrays as Keras' data sets give them.
 
     Args:
-        data: None, a path, a Dataset, or ``((train_images, train_labels), (test_images, test_labels))``.
+        data: None, a path, a Dataset, ``((train_images, train_labels), (test_images, test_labels))``, or
+            ``(images, labels)``, of which an even sixth becomes the test images. Images (n, 28, 28), (n, 28, 28, 1) or
+            (n, 784), 0 to 255 or floats 0 to 1; labels whole numbers from 0, of any type.
         validation: As for `load`; a Dataset has its own.
 
     Raises:
@@ -160,13 +163,21 @@ def as_dataset(data: Any, *, validation: int = 5000) -> Dataset:
         return data
     if data is None or isinstance(data, str | Path):
         return load(data, validation=validation)
+    if isinstance(data, Sequence) and len(data) == 2 and np.ndim(data[1]) in (1, 2) and np.ndim(data[0]) > 1:
+        # Not pairs of pairs: images and labels, of which a sixth become the test images.
+        images, labels = images_from(data[0], "data: images"), labels_from(data[1], "data: labels")
+        Split(images, labels)
+        chosen = _even_sample(labels, len(labels) // class_folders.TEST_SHARE)
+        data = (images[~chosen], labels[~chosen]), (images[chosen], labels[chosen])
     pairs = isinstance(data, Sequence) and len(data) == 2 and all(isinstance(p, Sequence) and len(p) == 2 for p in data)
     if not pairs:
         raise DataError(
-            f"data: got a {type(data).__name__}, expected a path, a digitlab.Dataset, or"
-            " ((train_images, train_labels), (test_images, test_labels)). A run needs test images of its own."
+            f"data: got a {type(data).__name__}, expected a path, a digitlab.Dataset,"
+            " (images, labels), or ((train_images, train_labels), (test_images, test_labels))."
         )
-    (train_images, train_labels), (test_images, test_labels) = ((np.asarray(x), _labels(y)) for x, y in data)
+    (train_images, train_labels), (test_images, test_labels) = (
+        (images_from(x, "data: images"), labels_from(y, "data: labels")) for x, y in data
+    )
     if not 0 <= validation < len(train_labels):
         raise DataError(
             f"data: {validation:,} validation images asked for, expected 0 to {len(train_labels) - 1:,} of the"
@@ -176,13 +187,6 @@ def as_dataset(data: Any, *, validation: int = 5000) -> Dataset:
     count = 1 + max(int(train_labels.max(initial=0)), int(test_labels.max(initial=0)))
     names = sources.DIGITS if count <= len(sources.DIGITS) else tuple(map(str, range(count)))
     return Dataset("arrays", "", names, train, held_back, Split(test_images, test_labels), frozenset())
-
-
-def _labels(labels: Any) -> NDArray[Any]:
-    """Labels as uint8 where they are whole numbers that fit; otherwise as they are, for Split to refuse."""
-    given = np.asarray(labels)
-    whole = given.dtype.kind in "iu" and given.size and 0 <= int(given.min()) <= int(given.max()) <= 255
-    return given.astype(np.uint8) if whole else given
 
 
 def _split(images: NDArray[np.uint8], labels: NDArray[np.uint8], validation: int) -> tuple[Split, Split]:

@@ -20,7 +20,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.data import class_folders, idx
+from digitlab.data import class_folders, csv_images, idx
 from digitlab.errors import DataError
 from digitlab.files import printable
 
@@ -120,7 +120,7 @@ def find(source: str | Path | None) -> Source:
             raise DataError(
                 f"{path}: one IDX file, expected all four of a data set. Give the folder they lie in: {path.parent}"
             )
-        return npz(path)
+        return csv(path) if path.suffix.lower() == ".csv" else npz(path)
     try:
         entries = [entry for entry in path.iterdir() if not class_folders.is_clutter(entry)]
         files = [entry for entry in entries if entry.is_file()]
@@ -250,6 +250,33 @@ def npz(path: Path) -> Source:
     for offset in (0, 2):
         _check(raw[offset], raw[offset + 1], *(f"{path}: {name}" for name in _NPZ_NAMES[offset : offset + 2]))
     arrays = [array.astype(np.uint8) for array in raw]
+    return _assemble(path.stem, str(path), DIGITS, [(array, idx.sha256(array)) for array in arrays])
+
+
+def csv(path: Path) -> Source:
+    """Read a CSV file of labelled images, as Kaggle's digit recogniser has them; a sixth become the test images.
+
+    Args:
+        path: The file; see `csv_images.read_csv`.
+
+    Returns:
+        The data set; ten classes, named "0" to "9".
+
+    Raises:
+        DataError: not such a file, no labels, labels above 9, or a class of fewer than 2 images.
+    """
+    images, labels = csv_images.read_csv(path)
+    if labels is None:
+        raise DataError(
+            f"{path}: 784 columns and so no labels, expected label,pixel0,… to learn from."
+            f" To have it read: digitlab predict RUN {path} --out submission.csv"
+        )
+    _check(images, labels, str(path), f"{path}: label")
+    classes = [images[labels == label] for label in range(len(DIGITS))]
+    small = next((label for label, found in enumerate(classes) if len(found) < 2), None)
+    if small is not None:
+        raise DataError(f"{path}: {len(classes[small])} images of {small}, expected at least 2 of each digit.")
+    arrays = [part for split in class_folders.split_by_content(classes) for part in class_folders.interleaved(split)]
     return _assemble(path.stem, str(path), DIGITS, [(array, idx.sha256(array)) for array in arrays])
 
 

@@ -29,6 +29,10 @@ def import_keras() -> Any:
     try:
         import keras
     except (ImportError, ValueError) as error:  # not installed, or no backend of that name
+        if getattr(error, "name", None) == "keras":
+            raise DigitlabError(
+                "Keras is not installed: digitlab-light only reads. Install the whole with: pip install digitlab"
+            ) from error
         name = os.environ["KERAS_BACKEND"]
         extra = "'digitlab[tensorflow]'" if name == "tensorflow" else name
         raise DigitlabError(

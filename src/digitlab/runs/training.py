@@ -359,10 +359,10 @@ def _describe(dataset: Dataset, data: Any) -> dict[str, Any]:
     }
 
 
-def _source_of(dataset: Dataset) -> str | Dataset:
-    """Where a loaded Dataset can be loaded from again; itself where it was made in Python."""
+def _source_of(dataset: Dataset) -> str | Dataset | None:
+    """Where a loaded Dataset can be loaded from again, None for the bundled one; itself where it was made in Python."""
     if dataset.source == "bundled":
-        return ""
+        return None
     return dataset.source if Path(dataset.source).exists() else dataset
 
 

@@ -48,10 +48,14 @@ def _say(message: dict[str, Any]) -> None:
 
 def _end_with_parent() -> None:
     """Interrupt this process when its parent closes the pipe: on Ctrl-C, and by its end, whatever ended it."""
+    parent = os.getppid()
     sys.stdin.buffer.read()
     while True:
         os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(PATIENCE)
+        time.sleep(PATIENCE / 2)
+        if os.getppid() != parent:  # nobody waits for it any more, and compiling can take minutes; the run is kept
+            os._exit(130)
+        time.sleep(PATIENCE / 2)
 
 
 def main() -> None:

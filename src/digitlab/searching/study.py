@@ -148,12 +148,11 @@ def _storage(
     try:
         import sqlalchemy
 
-        engine = sqlalchemy.create_engine(url)
+        engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool)  # closed is closed: the lock is gone
         connection = begin.enter_context(engine.connect())
         # Who comes first makes tables and study; the others wait. The server lets go of it however this process ends.
         key = int.from_bytes(hashlib.sha256(b"digitlab tune").digest()[:6], "big")
         connection.execute(sqlalchemy.text(f"SELECT pg_advisory_lock({key})"))
-        begin.callback(engine.dispose)
         with _no_experimental_warnings(optuna):
             kept = optuna.storages.RDBStorage(
                 url,
@@ -173,7 +172,11 @@ def _storage(
             f"storage: no answer from the PostgreSQL server ({reason}). Is it running, and the name right?"
         ) from None
     with begin:
-        yield kept, begin, False
+        try:
+            yield kept, begin, False
+        finally:
+            kept.remove_session()
+            kept.engine.dispose()
 
 
 def _join(descriptor: int, when_alone: Callable[[], None]) -> bool:

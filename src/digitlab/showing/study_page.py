@@ -102,7 +102,10 @@ def render_study(content: StudyContent) -> str:
         history=history_chart(content),
         axes=axes,
         lines=lines,
-        importance=sorted(content.importance.items(), key=lambda item: -item[1]),
+        importance=[
+            (name.removeprefix("log2 "), share)
+            for name, share in sorted(content.importance.items(), key=lambda item: -item[1])
+        ],
         axis_foot=BOTTOM,
         axis_top=TOP,
     )
@@ -159,7 +162,7 @@ def parallel_axes(content: StudyContent) -> tuple[list[Axis], list[tuple[str, st
     for index, (name, values) in enumerate(zip(names, columns, strict=True)):
         x = SIDE + index * (WIDTH - 2 * SIDE) / (len(names) - 1)
         share, low, high = _scaled(name, values)
-        axes.append(Axis(round(x, 1), name, low, high))
+        axes.append(Axis(round(x, 1), name.removeprefix("log2 "), low, high))
         places.append([(x, BOTTOM - part * (BOTTOM - TOP)) for part in share])
     order = sorted(range(len(complete)), key=lambda i: complete[i].accuracy or 0.0)
     lines = []

@@ -17,7 +17,7 @@ const Models = (() => {
     try { names = await (await fetch("models")).json(); } catch { return; }
     $("models").hidden = names.length < 2;
     const option = ({ name, title }) => make("option", { value: name, textContent: title });
-    const [first, second] = [$("model").value, $("second").value];
+    const first = $("model").value, second = $("second").options.length ? $("second").value : "none";
     $("model").replaceChildren(...names.map(option));
     $("second").replaceChildren(make("option", { value: "none", textContent: "nobody" }), ...names.map(option));
     $("model").value = names.some(({ name }) => name === first) ? first : "";
