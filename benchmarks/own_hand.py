@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -85,31 +84,6 @@ def taught(
         wrong = [int((r.predict(others[0]).argmax(1) != others[1]).sum()) for r in (Reader(), Reader(run.path))]
     old = teaching.old
     return [*wrong, old.samples - old.before, old.samples - old.after], seconds, work
-
-
-@cache
-def _font(file: str, size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(file, size)
-
-
-def _drawn_text(text: str, font: str, rng: np.random.Generator) -> np.ndarray:
-    wide = 110 + 40 * len(text)
-    image = Image.new("L", (wide, 150))
-    ImageDraw.Draw(image).text(
-        (wide / 2, 75), text, fill=255, font=_font(font, 80 if len(text) == 1 else 60), anchor="mm"
-    )
-    return np.asarray(image.rotate(rng.normal(0, 8)), np.float32) / 255
-
-
-def _bent(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What a hand does to a printed shape: a slow wobble and a pen of another width."""
-    knots, strength = int(rng.integers(4, 7)), rng.uniform(0, 8)
-    fields = rng.normal(0, 0.5, (2, knots, knots)).astype(np.float32)
-    size = (ink.shape[1], ink.shape[0])
-    shift = [np.asarray(Image.fromarray(field).resize(size, Image.Resampling.BICUBIC)) for field in fields]
-    at = [grid + strength * one for grid, one in zip(np.indices(ink.shape), shift, strict=True)]
-    bent = ndimage.gaussian_filter(ndimage.map_coordinates(ink.astype(np.float32), at, order=1), 1.2)
-    return np.asarray(np.clip((bent - rng.uniform(0.25, 0.55)) * 4 + 0.5, 0, 1))
 
 
 if __name__ == "__main__":
