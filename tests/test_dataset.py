@@ -157,8 +157,10 @@ def test_arrays_as_keras_gives_them() -> None:
     data = as_dataset(((x, y), (x[:6], y[:6])), validation=6)
     assert [len(part) for part in (data.train, data.validation, data.test)] == [18, 6, 6]
     assert data.train.labels.dtype == np.uint8
-    for wrong in ((x, y), x, 3, ((x, y), (x, y, y))):
-        with pytest.raises(DataError, match=r"data: got a .*, expected a path, a digitlab\.Dataset, or"):
+    for wrong in (x, 3, ((x, y), (x, y, y))):
+        with pytest.raises(
+            DataError, match=r"data: got a .*, expected a path, a digitlab\.Dataset, \(images, labels\), or"
+        ):
             as_dataset(wrong)
     with pytest.raises(DataError, match="expected 0 to 23"):
         as_dataset(((x, y), (x, y)), validation=24)

@@ -146,7 +146,7 @@ def test_training_and_reading_see_the_same_pixels(tmp_path: Path) -> None:
         image.save(tmp_path / name, **({"exif": exif} if name == "a.png" else {}))
         (page,) = open_pages(tmp_path / name)
         read = np.asarray(Image.fromarray(page.pixels).convert("L"))
-        np.testing.assert_array_equal(class_folders._read_picture(tmp_path / name, 200), read, name)
+        np.testing.assert_array_equal(class_folders.read_image(tmp_path / name, 200), read, name)
 
 
 def test_pdf_pages_come_one_by_one_in_their_order(tmp_path: Path) -> None:

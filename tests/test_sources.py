@@ -382,16 +382,16 @@ def test_every_mode_of_picture_comes_out_grey(tmp_path: Path) -> None:
     }
     for name, picture in pictures.items():
         picture.save(tmp_path / name, **({"lossless": True, "exact": True} if name.endswith("webp") else {}))
-        found = class_folders._read_picture(tmp_path / name, 28)
+        found = class_folders.read_image(tmp_path / name, 28)
         if name == "pen.png":
             found = 255 - found
         assert np.abs(found.astype(int) - grey).max() <= (0 if "palette" not in name else 8), name
     opaque.convert("1").save(tmp_path / "bits.png")
-    assert set(np.unique(class_folders._read_picture(tmp_path / "bits.png", 28))) == {0, 255}
+    assert set(np.unique(class_folders.read_image(tmp_path / "bits.png", 28))) == {0, 255}
     exif = Image.Exif()
     exif[0x0112] = 6  # to be shown turned a quarter clockwise
     opaque.save(tmp_path / "turned.png", exif=exif)
-    np.testing.assert_array_equal(class_folders._read_picture(tmp_path / "turned.png", 28), np.rot90(grey, -1))
+    np.testing.assert_array_equal(class_folders.read_image(tmp_path / "turned.png", 28), np.rot90(grey, -1))
 
 
 def test_picture_errors_name_file_and_remedy(tmp_path: Path) -> None:
@@ -460,7 +460,7 @@ def test_a_damaged_picture_gives_data_or_a_data_error(tmp_path: Path, data: st.D
     path = tmp_path / "picture"
     path.write_bytes(content[: data.draw(st.integers(len(content) // 2, len(content)))])
     try:
-        shape = class_folders._read_picture(path, 28).shape
+        shape = class_folders.read_image(path, 28).shape
     except DataError as error:
         assert str(error).startswith(f"{path}: ")  # noqa: PT017
     else:

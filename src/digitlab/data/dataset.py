@@ -163,7 +163,8 @@ def as_dataset(data: Any, *, validation: int = 5000) -> Dataset:
         return data
     if data is None or isinstance(data, str | Path):
         return load(data, validation=validation)
-    if isinstance(data, Sequence) and len(data) == 2 and np.ndim(data[1]) in (1, 2) and np.ndim(data[0]) > 1:
+    alone = isinstance(data, Sequence) and len(data) == 2 and not isinstance(data, str)
+    if alone and not any(isinstance(part, tuple) for part in data):
         # Not pairs of pairs: images and labels, of which a sixth become the test images.
         images, labels = images_from(data[0], "data: images"), labels_from(data[1], "data: labels")
         Split(images, labels)
