@@ -24,8 +24,8 @@ from digitlab.collecting.teaching import fine_tune
 from digitlab.reading.normalise import normalise
 from digitlab.reading.reader import Reader
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from non_digits import _bent, _drawn_text
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "making"))
+from non_digits import _bent, _drawn_text  # type: ignore[import-not-found]
 
 
 def main() -> None:
