@@ -127,7 +127,7 @@ class Reading:
 
     def __repr__(self) -> str:
         text = " / ".join(self.lines)
-        return f"Reading({text!r}, {len(self.digits)} signs, least sure {self.confidence:.1%})"
+        return f"Reading({text!r}, {len(self.digits)} signs, least certain {self.confidence:.1%})"
 
     def _repr_html_(self) -> str:
         from digitlab.notebook import card, image

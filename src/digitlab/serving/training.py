@@ -241,7 +241,7 @@ class Trainings:
         return JSONResponse({"run": await anyio.to_thread.run_sync(self.resume, task)})
 
     def resume(self, task: dict[str, Any]) -> str:
-        """Go on with a run that was stopped.
+        """Resume a run that was stopped.
 
         Raises:
             ServingError: it trains, is finished, or enough train already.
