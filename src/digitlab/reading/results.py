@@ -133,7 +133,7 @@ class Reading:
         from digitlab.notebook import card, image
 
         text = " / ".join(self.lines)
-        rows = [("signs", f"{len(self.digits)}"), ("least sure", f"{min(99.9, 100 * self.confidence):.1f} %")]
+        rows = [("signs", f"{len(self.digits)}"), ("least certain", f"{min(99.9, 100 * self.confidence):.1f} %")]
         shown = [np.pad(digit.glyph, 1, constant_values=90) for digit in self.digits[:40]]
         strip = image(np.concatenate(shown, 1), f"what the network saw: {text}", height=45) if shown else ""
         return card(f"Reading: {text or 'nothing'}", rows, strip)
