@@ -11,19 +11,21 @@ test images are read before and after.
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
-from scipy import ndimage
 
 from digitlab.collecting import Collection
 from digitlab.collecting.collection import Labelled
 from digitlab.collecting.teaching import fine_tune
 from digitlab.reading.normalise import normalise
 from digitlab.reading.reader import Reader
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "making"))
+from non_digits import _bent, _drawn_text  # type: ignore[import-not-found]
 
 
 def main() -> None:
@@ -50,24 +52,6 @@ def digits(font: str, each: int, rng: np.random.Generator) -> tuple[np.ndarray, 
     """So many of each digit as a hand would write them: (10 each, 28, 28) uint8, and labels."""
     labels = np.repeat(np.arange(10), each)
     return np.stack([normalise(_bent(_drawn_text(str(d), font, rng), rng)) for d in labels]), labels
-
-
-def _drawn_text(text: str, font: str, rng: np.random.Generator) -> np.ndarray:
-    """A digit in a font, turned a little; (150, 150) float32 0..1."""
-    image = Image.new("L", (150, 150))
-    ImageDraw.Draw(image).text((75, 75), text, fill=255, font=ImageFont.truetype(font, 80), anchor="mm")
-    return np.asarray(image.rotate(rng.normal(0, 8)), np.float32) / 255
-
-
-def _bent(ink: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What a hand does to a printed shape: a slow wobble and a pen of another width."""
-    knots, strength = int(rng.integers(4, 7)), rng.uniform(0, 8)
-    fields = rng.normal(0, 0.5, (2, knots, knots)).astype(np.float32)
-    size = (ink.shape[1], ink.shape[0])
-    shift = [np.asarray(Image.fromarray(field).resize(size, Image.Resampling.BICUBIC)) for field in fields]
-    at = [grid + strength * one for grid, one in zip(np.indices(ink.shape), shift, strict=True)]
-    bent = ndimage.gaussian_filter(ndimage.map_coordinates(ink.astype(np.float32), at, order=1), 1.2)
-    return np.asarray(np.clip((bent - rng.uniform(0.25, 0.55)) * 4 + 0.5, 0, 1))
 
 
 def taught(

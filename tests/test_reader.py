@@ -102,7 +102,7 @@ def test_single_never_splits() -> None:
     page = np.full((200, 300), 255, np.uint8)
     page[50:150, 60:70] = 0
     page[50:150, 200:210] = 0
-    assert READER.read(page).text == "11"
+    assert READER.read(page).digits_only == "11"
     assert len(READER.read(page, single=True).digits) == 1
 
 

@@ -24,8 +24,8 @@ LOOKS = 3
 LEAST_SCORE = 0.4
 # A separator stands beside a digit, this many digit heights off at most; elsewhere it is a speck, a scratch, a crease.
 BESIDE = 1.2
-# How likely a lone upright stroke is meant as a 1.
-LONE = 0.9
+# How likely a lone upright stroke is meant as a 1, and how many of them a page may show.
+LONE, MOST_LONE = 0.9, 3
 # A digit this much lower than the page's is a remain of something.
 LOWEST = 0.4
 
@@ -102,8 +102,8 @@ def find_glyphs(picture: Picture, *, spotter: Any = None, single: bool = False) 
         seen = _spotted(page, tall, spotter)
         spots = _believed(seen)
         blobs = cut_out(mask, page.ink, spots.boxes) if len(spots) else []
-        if not len(seen) and (stroke := _lone_stroke(pieces, mask.shape)):
-            blobs, spots = [stroke], _as_one(stroke)
+        if not spots.digit.any() and (strokes := _lone_strokes(pieces, mask.shape)):
+            blobs, spots = strokes, _as_ones(strokes)
     # 6 each in MNIST's geometry, in reading order
     images = [normalise(ink_inside(page.ink, blob)) for blob in blobs]
     boxes = np.array([_box(blob, picture, margins) for blob in blobs]).reshape(-1, 4)
@@ -158,7 +158,9 @@ def _spotted(page: PageInk, tall: float, spotter: Any) -> Spots:
     for _ in range(LOOKS):
         spots = spots_of(spotter, page.ink, tall)
         digits = spots.digit
-        strength = float((spots.scores * spots.probabilities[:, :10].sum(1)).sum())
+        # By area: the parts of a digit seen too large count less together than the whole.
+        high = spots.boxes[:, 3] - spots.boxes[:, 1]
+        strength = float((spots.scores * spots.probabilities[:, :10].sum(1) * high**2).sum())
         if strength > most:
             best, most = spots, strength
         if not digits.any():
@@ -188,20 +190,25 @@ def _believed(spots: Spots) -> Spots:
     return spots.take(np.flatnonzero(keep))
 
 
-def _lone_stroke(pieces: list[Blob], shape: tuple[int, ...]) -> Blob | None:
-    """One upright stroke on an otherwise empty page is a 1; beside anything else it may be a line's remain."""
-    if len(pieces) != 1:
-        return None
-    piece = pieces[0]
-    inside = min(piece.top, piece.left, shape[0] - piece.bottom, shape[1] - piece.right) > 0.05 * piece.height
-    return piece if inside and piece.height > 2.5 * piece.width and piece.area > 0.25 * piece.mask.size else None
+def _lone_strokes(pieces: list[Blob], shape: tuple[int, ...]) -> list[Blob]:
+    """Upright strokes on an otherwise empty page are 1s; beside anything else one may be a line's remain."""
+    strokes = [piece for piece in pieces if _is_stroke(piece, shape)]
+    heights = [stroke.height for stroke in strokes]
+    if not 1 <= len(pieces) == len(strokes) <= MOST_LONE or max(heights) > 1.3 * min(heights):
+        return []
+    return strokes
 
 
-def _as_one(stroke: Blob) -> Spots:
-    probabilities = np.zeros((1, len(CHARACTERS)), np.float32)
-    probabilities[0, [1, -1]] = LONE, 1 - LONE
-    box = np.array([[stroke.left, stroke.top, stroke.right, stroke.bottom]], np.float32)
-    return Spots(box, np.ones(1, np.float32), probabilities)
+def _is_stroke(piece: Blob, shape: tuple[int, ...]) -> bool:
+    edge = min(piece.top, piece.left, shape[0] - piece.bottom, shape[1] - piece.right)
+    return edge > 0.05 * piece.height and piece.height > 2.5 * piece.width and piece.area > 0.25 * piece.mask.size
+
+
+def _as_ones(strokes: list[Blob]) -> Spots:
+    probabilities = np.zeros((len(strokes), len(CHARACTERS)), np.float32)
+    probabilities[:, 1], probabilities[:, -1] = LONE, 1 - LONE
+    boxes = np.array([[s.left, s.top, s.right, s.bottom] for s in strokes], np.float32)
+    return Spots(boxes, np.ones(len(strokes), np.float32), probabilities)
 
 
 def _on_lines(boxes: np.ndarray, spots: Spots) -> np.ndarray:

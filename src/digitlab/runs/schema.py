@@ -228,7 +228,7 @@ def metrics(values: Any, where: str) -> None:
     classes, samples = len(test["support"]), test["samples"]
     for name in ("confusion", "precision", "recall", "f1"):
         if len(test[name]) != classes:
-            raise ValueError(f"test.{name}: {len(test[name])} entries, expected {classes}, one a class")
+            raise ValueError(f"test.{name}: {len(test[name])} entries, expected {classes}, one per class")
     if any(len(row) != classes for row in test["confusion"]) or sum(test["support"]) != samples:
         raise ValueError(f"test.confusion, test.support: expected {classes} x {classes} counts of {samples:,} images")
     for name in ("mistakes", "doubtful", "doubtful_mistakes"):

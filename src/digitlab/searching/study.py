@@ -58,7 +58,7 @@ OnTrial = Callable[[TrialResult, TrialResult | None], None]
 def opened(
     name: str, folder: Path, storage: str | None, recipe: Recipe, ranges: Mapping[str, Range], data_sha256: str
 ) -> Iterator[optuna.Study]:
-    """The study of that name: made, joined, or gone on with.
+    """The study of that name: made, joined, or resumed.
 
     Args:
         name: Of the study.

@@ -89,7 +89,7 @@ def tune(
         seconds: After which no trial is begun; the last seeds come on top.
         search_in: Ranges by field, in place of the field's own or besides, as in ``{"peak_rate": "1e-4..1e-2"}``.
         fix: Values by field that is not searched; an empty text fixes it at the recipe's own.
-        study: Its name; naming one that is there goes on with it, or joins it.
+        study: Its name; one that is there already is resumed or joined.
         storage: None for a journal file in the study's folder, or ``postgresql://...`` for any number of machines.
         seeds: Of the best recipe and the first one, judged on test at the end; 0 judges nothing.
         data: As for `digitlab.train`.
@@ -197,6 +197,6 @@ def best_recipe(tuned: Tuned) -> Recipe:
         RunError: no trial is complete yet.
     """
     if tuned.best is None:
-        raise RunError(f"study {tuned.name}: no trial is complete yet. Go on with it by the same command")
+        raise RunError(f"study {tuned.name}: no trial is complete yet. Resume it by the same command")
     description = f"trial {tuned.best.number} of the study {tuned.name}"
     return dataclasses.replace(tuned.best.recipe, name=f"{tuned.start.name}-tuned", description=description)
