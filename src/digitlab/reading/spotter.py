@@ -15,6 +15,9 @@ from digitlab.reading.components import page_contrast
 CHARACTERS = "0123456789/-.,:+=?"
 # The height of a digit that it learnt from, pixels, and the cell of its answer.
 TALL, STRIDE = 28.0, 4
+# MNIST's digits are 20 pixels tall: so much enlarged, the spotter knows them best (0.7 % of 1,500 validation digits
+# wrong at 1.4, 0.5 % at 1.6).
+ALONE = 1.5
 # Below this no middle of a sign is looked at.
 LEAST_SCORE = 0.25
 # Most pixels in one go; larger pages are cut into strips.
@@ -100,11 +103,10 @@ def signs_alone(session: Any, images: np.ndarray) -> np.ndarray:
         images: (n, 28, 28) uint8, bright ink on 0.
 
     Returns:
-        (n, 18) float32 over `CHARACTERS`; rows sum to 1. Where no sign is seen, the rest is "?".
+        (n, 18) float32 over `CHARACTERS`; rows sum to 1; "?" where no sign is seen.
     """
     found = np.zeros((len(images), len(CHARACTERS)), np.float32)
-    # MNIST's digits are 20 pixels tall, in the middle of the image.
-    side, scale = 80, TALL / 20
+    side, scale = 80, ALONE
     for start in range(0, len(images), 64):
         batch = images[start : start + 64].astype(np.float32) / 255
         inner = round(28 * scale)
@@ -116,8 +118,9 @@ def signs_alone(session: Any, images: np.ndarray) -> np.ndarray:
             spots = _decoded(answer)
             if len(spots):
                 best = int(spots.scores.argmax())
-                found[row] = spots.probabilities[best] * spots.scores[best]
-    found[:, -1] += 1 - found.sum(1)
+                found[row] = spots.probabilities[best]
+            else:
+                found[row, -1] = 1
     return found
 
 
