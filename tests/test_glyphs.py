@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from digitlab.data.image_files import MAX_PIXELS
 from digitlab.errors import ReadingError
-from digitlab.reading.components import Blob, blobs_of, page_contrast, rejoin
+from digitlab.reading.components import blobs_of, page_contrast
 from digitlab.reading.glyphs import find_glyphs
 from digitlab.reading.margins import with_even_margins
 from digitlab.reading.normalise import normalise
@@ -302,16 +302,6 @@ def test_blobs_are_what_hangs_together() -> None:
         (40, 10, 46, 40),
     ]
     assert page_contrast(ink, 0.0) == pytest.approx(0.9)
-
-
-def test_broken_digits_are_rejoined_and_neighbours_are_not() -> None:
-    bar = Blob(10, 20, np.ones((5, 25), bool), 1.0)
-    stem = Blob(18, 20, np.ones((35, 6), bool), 1.0)
-    neighbour = Blob(10, 50, np.ones((43, 6), bool), 1.0)
-    below = Blob(62, 20, np.ones((43, 6), bool), 1.0)
-    joined = rejoin([bar, stem, neighbour, below], 43.0)
-    boxes = sorted((blob.left, blob.top, blob.right, blob.bottom) for blob in joined)
-    assert boxes == [(20, 10, 45, 53), (20, 62, 26, 105), (50, 10, 56, 53)]
 
 
 @given(

@@ -1,8 +1,7 @@
-"""From ink to blobs: what hangs together, specks and scratches dropped, broken strokes rejoined."""
+"""From ink to blobs: what hangs together; specks, frames and edges dropped; how tall a digit is."""
 
 from __future__ import annotations
 
-import heapq
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +13,6 @@ CUT = 0.36
 EIGHT = np.ones((3, 3), dtype=bool)
 # More blobs than this on one page are grain, hatching or print, and the largest are kept.
 MAX_BLOBS = 3000
-# More pieces than this, most of them not as tall as this in working pixels: grain. A digit of 10 pixels can be read.
-GRAINS, GRAIN = 400, 9
 
 
 @dataclass(frozen=True)
@@ -159,24 +156,6 @@ def _pieces(own: np.ndarray, values: np.ndarray, dark: float) -> list[tuple[np.n
     return [(piece, cut) for piece, cut in pieces if np.count_nonzero(piece) >= 4]
 
 
-def is_grain(blobs: list[Blob]) -> bool:
-    """Say whether a page's pieces are its grain: very many, and most too small to be digits.
-
-    Of a noisy empty page thousands of specks are left, and each would be cut out, split and asked about.
-
-    Args:
-        blobs: what may be writing.
-
-    Returns:
-        True where nothing is written there.
-
-    Example:
-        >>> is_grain([Blob(0, 0, np.ones((4, 4), bool), 1.0)] * 1000)
-        True
-    """
-    return len(blobs) > GRAINS and float(np.median([blob.height for blob in blobs])) < GRAIN
-
-
 def usual_height(blobs: list[Blob]) -> float:
     """Tell the height of a digit on this page: half of all height lies in blobs at least this tall.
 
@@ -261,91 +240,8 @@ def _is_edge(blob: Blob, shape: tuple[int, ...]) -> bool:
     return (spans == 2 and touches >= 3 and fill < 0.12) or (touches >= 3 and fill < 0.08)
 
 
-def rejoin(blobs: list[Blob], tall: float) -> list[Blob]:
-    """Join the pieces of one broken digit: a loose bar of a 5, the two strokes of a 4, a skipping pen.
-
-    Args:
-        blobs: pieces.
-        tall: the usual height of a digit, in the same pixels.
-
-    Returns:
-        Fewer or as many blobs.
-
-    Example:
-        >>> stem, bar = Blob(10, 5, np.ones((20, 4), bool), 1.0), Blob(6, 6, np.ones((3, 14), bool), 1.0)
-        >>> len(rejoin([stem, bar], 25.0))
-        1
-    """
-    blobs = sorted(blobs, key=lambda blob: blob.area, reverse=True)
-    boxes = np.array([_edges(blob) for blob in blobs]).reshape(-1, 4)
-    alive = np.ones(len(blobs), bool)
-    version = [0] * len(blobs)
-    waiting: list[tuple[float, int, int, int, int]] = []
-
-    def consider(i: int, others: np.ndarray) -> None:
-        """Put the cost of joining a blob to each of its neighbours on the heap."""
-        apart = np.maximum(boxes[others, :2], boxes[i, :2]) - np.minimum(boxes[others, 2:], boxes[i, 2:])
-        for j in others[(apart <= 0.25 * tall).all(1)]:
-            first, second = min(i, int(j)), max(i, int(j))
-            cost = _gap_to_join(blobs[first], blobs[second], tall)
-            if cost is not None:
-                heapq.heappush(waiting, (cost, first, second, version[first], version[second]))
-
-    for i in range(len(blobs)):
-        consider(i, np.arange(i + 1, len(blobs)))
-    # The closest two first. Only what touches the joined one is looked at anew: looking at all pairs each time, a page
-    # of 2,000 pieces took minutes.
-    while waiting:
-        _, i, j, *seen = heapq.heappop(waiting)
-        if alive[i] and alive[j] and seen == [version[i], version[j]]:
-            blobs[i] = union(blobs[i], blobs[j])
-            boxes[i] = _edges(blobs[i])
-            alive[j] = False
-            version[i] += 1
-            consider(i, np.flatnonzero(alive & (np.arange(len(blobs)) != i)))
-    return [blob for blob, there in zip(blobs, alive, strict=True) if there]
-
-
 def _edges(blob: Blob) -> tuple[int, int, int, int]:
     return blob.left, blob.top, blob.right, blob.bottom
-
-
-def _gap_to_join(first: Blob, second: Blob, tall: float) -> float | None:
-    """How far apart two pieces of one digit are, in digit heights; None if they are not of one."""
-    across = max(first.left, second.left) - min(first.right, second.right)
-    down = max(first.top, second.top) - min(first.bottom, second.bottom)
-    if across > 0.25 * tall or down > 0.25 * tall:
-        return None
-    high = max(first.bottom, second.bottom) - min(first.top, second.top)
-    wide = max(first.right, second.right) - min(first.left, second.left)
-    larger, smaller = max(first.height, second.height), min(first.height, second.height)
-    overlap = -across / max(1, min(first.width, second.width))
-    if high > 1.35 * max(tall, 0.9 * larger):
-        return None
-    stacked = overlap > 0.5 and down <= 0.22 * tall
-    inside = across < 0 and down < 0 and overlap > 0.8 and smaller < 0.9 * larger
-    fragment = smaller < 0.6 * tall and wide <= 1.15 * max(tall, high)
-    if not (stacked or inside or fragment):
-        return None
-    gap = _distance(first, second, 0.25 * tall) / tall
-    limit = 0.22 if stacked or inside else 0.13
-    return gap if gap <= limit else None
-
-
-def _distance(first: Blob, second: Blob, limit: float) -> float:
-    """Shortest way from one piece to the other, in pixels; infinite beyond the limit."""
-    from scipy import ndimage
-
-    reach = int(limit) + 2
-    if first.area < second.area:
-        first, second = second, first
-    top, left = second.top - reach, second.left - reach
-    window = np.zeros((second.height + 2 * reach, second.width + 2 * reach), bool)
-    _paste(window, first, top, left)
-    if not window.any():
-        return float("inf")
-    away = ndimage.distance_transform_edt(~window)
-    return float(away[reach : reach + second.height, reach : reach + second.width][second.mask].min())
 
 
 def _paste(window: np.ndarray, blob: Blob, top: int, left: int) -> None:

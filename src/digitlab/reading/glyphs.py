@@ -102,7 +102,8 @@ def find_glyphs(picture: Picture, *, spotter: Any = None, single: bool = False) 
         seen = _spotted(page, tall, spotter)
         spots = _believed(seen)
         blobs = cut_out(mask, page.ink, spots.boxes) if len(spots) else []
-        if not spots.digit.any() and (strokes := _lone_strokes(pieces, mask.shape)):
+        ones = not len(spots) or (spots.probabilities[:, :-1].argmax(1) == 1).all()
+        if ones and (strokes := _lone_strokes(pieces, mask.shape)):
             blobs, spots = strokes, _as_ones(strokes)
     # 6 each in MNIST's geometry, in reading order
     images = [normalise(ink_inside(page.ink, blob)) for blob in blobs]

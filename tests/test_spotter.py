@@ -1,0 +1,103 @@
+"""The spotter and the cutting: separators, touching digits, lines, and laws that hold for any ink."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pages import mnist
+from PIL import Image, ImageDraw
+
+from digitlab.reading.cutting import cut_out
+from digitlab.reading.reader import OTHER, Reader, together
+from digitlab.reading.spotter import CHARACTERS
+
+READER = Reader(threads=1)
+IMAGES, LABELS = mnist("validation")
+
+
+def written(text: str, seed: int, gap: int = 6, tall: int = 60) -> np.ndarray:
+    """A page with MNIST's digits and separators drawn by a pen."""
+    rng = np.random.default_rng(seed)
+    page = Image.new("L", (60 + 62 * len(text), tall + 80), 255)
+    draw = ImageDraw.Draw(page)
+    x, top = 30, 40
+    for sign in text:
+        if sign.isdigit():
+            of = np.flatnonzero(int(sign) == LABELS)
+            image = IMAGES[of[rng.integers(len(of))]]
+            rows, columns = np.nonzero(image.max(1) > 60)[0], np.nonzero(image.max(0) > 60)[0]
+            cut = Image.fromarray(image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+            wide = max(5, round(cut.width * tall / cut.height))
+            page.paste(Image.new("L", (wide, tall), 20), (x, top), cut.resize((wide, tall), Image.Resampling.BICUBIC))
+            x += wide + gap
+            continue
+        if sign == "/":
+            draw.line((x + 22, top - 4, x + 2, top + tall + 4), fill=20, width=6)
+        elif sign == "-":
+            draw.line((x, top + tall // 2, x + 22, top + tall // 2), fill=20, width=6)
+        else:
+            draw.ellipse((x + 2, top + tall - 8, x + 10, top + tall), fill=20)
+            if sign == ",":
+                draw.line((x + 7, top + tall - 3, x + 1, top + tall + 11), fill=20, width=5)
+        x += 26 + gap
+    return np.asarray(page)
+
+
+@pytest.mark.parametrize("text", ["3.14", "12/05/24", "404-1000", "-403", "2,50"])
+def test_separators_stand_where_they_were_written(text: str) -> None:
+    readings = [READER.read(written(text, seed)) for seed in range(8)]
+    signs = [reading.text for reading in readings]
+    assert sum(read.translate(str.maketrans("0123456789?", "#" * 11)) == text.translate(
+        str.maketrans("0123456789", "#" * 10)) for read in signs) >= 6, signs  # fmt: skip
+    assert sum(read == text for read in signs) >= 4, signs
+
+
+def test_touching_digits_are_read() -> None:
+    right = sum(
+        READER.read(written(text, seed, gap=-3)).digits_only == text
+        for seed, text in enumerate(["25", "39", "480", "636"])
+    )
+    assert right >= 3
+
+
+def test_a_line_under_the_digits_is_no_sign() -> None:
+    page = written("2758", 5).copy()
+    page[108:111] = 60
+    assert READER.read(page).text == READER.read(written("2758", 5)).text == "2758"
+
+
+def test_paper_alone_says_nothing() -> None:
+    rng = np.random.default_rng(0)
+    for noise in (0, 3, 12):
+        page = np.clip(rng.normal(200, noise, (500, 700)), 0, 255).astype(np.uint8)
+        assert READER.read(page).text == ""
+
+
+@given(st.integers(0, 10_000), st.integers(1, 6))
+@settings(deadline=None, max_examples=25)
+def test_signs_are_given_only_ink(seed: int, number: int) -> None:
+    rng = np.random.default_rng(seed)
+    ink = np.zeros((60, 160), np.float32)
+    boxes = []
+    for _ in range(number):
+        left, top = int(rng.integers(0, 130)), int(rng.integers(0, 35))
+        ink[top : top + 20, left : left + 12] = 1
+        boxes.append((left, top, left + 12, top + 20))
+    taken = np.zeros(ink.shape, int)
+    for blob in cut_out(ink > 0.5, ink, np.array(boxes)):
+        taken[blob.window] += blob.mask & (ink[blob.window] > 0.5)
+    assert (taken[ink <= 0.5] == 0).all()
+
+
+def test_two_networks_say_together_what_both_think() -> None:
+    signs = np.full((1, len(CHARACTERS)), 0.01, np.float32)
+    signs[0, [1, 7]] = 0.5, 0.34
+    seen = np.full((1, 10), 0.01, np.float32)
+    seen[0, 7] = 0.91
+    both = together(signs, seen)
+    np.testing.assert_allclose(both.sum(1), 1, rtol=1e-5)
+    assert both[0, :10].argmax() == 7
+    # What is no digit stays as likely, but for the weight of letters.
+    np.testing.assert_allclose(both[0, 17] / both[0, 10], OTHER, rtol=1e-5)
