@@ -210,7 +210,8 @@ def test_wrong_requests_are_one_line_each(server: Server, picture: bytes) -> Non
     is_error(server.form("/read", [("c.png", b"x")]), 400, "c.png: not a picture")
     is_error(server.ask("POST", "/read", b"--x", Content_Type="multipart/form-data"), 400, "boundary")
     postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
-    is_error(server.ask("POST", "/read", postscript), 400, "a PostScript file, expected PNG")  # Pillow would start another program
+    # Pillow would start another program.
+    is_error(server.ask("POST", "/read", postscript), 400, "a PostScript file, expected PNG")
     huge = b"P5 60000 60000 255\n"
     is_error(server.ask("POST", "/read", huge), 400, "megapixels")
 
@@ -390,8 +391,9 @@ def test_every_address_and_option_is_in_the_docs() -> None:
     text = (Path(__file__).parents[1] / "docs" / "serve.md").read_text("utf-8")
     for name in app.OPTIONS:
         assert f"| `{name}` |" in text
-    for words in ("`POST /read`", "`POST /predict`", "`GET /model`", "`GET /health`", "`GET /models`", "`GET /`, `/runs/` and `/train/`"):
-        assert words in text
+    for words in ("POST /read", "POST /predict", "GET /model", "GET /health", "GET /models"):
+        assert f"`{words}`" in text
+    assert "`GET /`, `/runs/` and `/train/`" in text
     assert f"over {guard.MAX_BODY // 10**6} MB ({app.MAX_JSON // 10**6} MB of JSON)" in text
 
 

@@ -170,6 +170,9 @@ const Answer = (() => {
       node.replaceChildren("Read as the sign ", make("b", { textContent: digit.character }), `, ${percent(digit.confidence)} sure. Below is what it would be as a digit.`);
     } else if (digit.rejected) {
       node.replaceChildren(make("b", { className: "no", textContent: "Refused: " }), `${digit.reason}. As a digit it would be ${first[1] === 8 ? "an" : "a"} `, make("b", { textContent: first[1] }), ".");
+    } else if (digit.confidence < SURE && digit.confidence / first[0] < 1 - second[0]) {
+      // The bars are shares among the ten digits; what is missing here went to the signs that are none.
+      node.replaceChildren("Read as ", make("b", { textContent: digit.digit }), `, but only ${percent(digit.confidence)} sure: it may be no digit at all.`);
     } else if (digit.confidence < SURE) {
       node.replaceChildren("Read as ", make("b", { textContent: digit.digit }), `, but only ${percent(digit.confidence)} sure: `, make("b", { textContent: second[1] }), ` has ${percent(second[0])}.`);
     } else {
