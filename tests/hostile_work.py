@@ -83,16 +83,16 @@ def read_or_misbehave(state: Any, file: Path) -> bytes:
     return bulk._read_in_worker(state, file)
 
 
-# As `serving.jobs.read`.
+# As `serving.models.read`.
 
 
 def fail(*_: Any) -> bytes:
     raise ZeroDivisionError("by nought")
 
 
-def read_slowly(reader: Any, content: bytes, name: str, options: Any) -> bytes:
+def read_slowly(reader: Any, path: Any, content: bytes, name: str, options: Any) -> bytes:
     """Wait until the test says so; a picture called so does worse."""
-    from digitlab.serving import jobs
+    from digitlab.serving import models
 
     if name == "crashes.png":
         os.abort()
@@ -103,4 +103,4 @@ def read_slowly(reader: Any, content: bytes, name: str, options: Any) -> bytes:
         (folder / "begun").touch()
         while not (folder / "go").exists():
             time.sleep(0.01)
-    return jobs.read(reader, content, name, options)
+    return models.read(reader, path, content, name, options)

@@ -27,7 +27,7 @@ from serving_client import Server, page_with, png, run_info, running
 from digitlab.data import Dataset
 from digitlab.errors import ServingError
 from digitlab.reading.reader import Reader
-from digitlab.serving import Settings, app, guard, jobs, make_app, open_port, waiting
+from digitlab.serving import Settings, app, guard, make_app, models, open_port, waiting
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -119,15 +119,19 @@ def test_explained_down_to_the_pixels(server: Server, picture: bytes) -> None:
     answer = server.ask("POST", "/read?explain=1&stages=1", picture).json
     assert answer["pages"] == [[380, 140]] and answer["text"] == plain["text"]
     reader = Reader()
-    for digit, shown in zip(answer["digits"], plain["digits"], strict=True):
+    for digit, shown, read in zip(answer["digits"], plain["digits"], reader.read(picture).digits, strict=True):
         assert shown.items() <= digit.items()
-        glyph = np.array(digit["glyph"], np.uint8)[None]
-        assert np.allclose(reader.predict(glyph)[0], digit["probabilities"], atol=1e-5)
-        assert abs(sum(digit["probabilities"]) - 1) < 1e-4
-        # What the network saw goes back into /predict as it came.
+        # Of the signs that are told apart, the ten digits; what is none of them, whichever, is 1 less the likeness.
+        ten = read.probabilities[:10]
+        assert np.allclose(digit["probabilities"], ten / ten.sum(), atol=1e-5)
+        assert int(np.argmax(digit["probabilities"])) == digit["digit"]
+        assert abs(digit["likeness"] + read.probabilities[-1] - 1) < 1e-3 and digit["likeness"] >= digit["confidence"]
+        # What the network of the digits saw goes back into /predict as it came.
+        assert digit["glyph"] == read.glyph.tolist()
         body = json.dumps({"images": digit["glyph"]})
         again = server.ask("POST", "/predict", body, Content_Type="application/json").json
-        assert again["probabilities"] == [digit["probabilities"]] and again["digits"] == [digit["digit"]]
+        assert np.allclose(again["probabilities"], reader.predict(read.glyph[None]), atol=1e-5)
+        assert again["digits"] == [digit["digit"]]
     [stages] = answer["stages"]
     assert len(stages["pieces"]) == 4 and stages["width"] > 100
     from PIL import Image
@@ -206,7 +210,8 @@ def test_wrong_requests_are_one_line_each(server: Server, picture: bytes) -> Non
     is_error(server.form("/read", [("c.png", b"x")]), 400, "c.png: not a picture")
     is_error(server.ask("POST", "/read", b"--x", Content_Type="multipart/form-data"), 400, "boundary")
     postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n"
-    is_error(server.ask("POST", "/read", postscript), 400, "not a picture")  # Pillow would start another program
+    # Pillow would start another program.
+    is_error(server.ask("POST", "/read", postscript), 400, "a PostScript file, expected PNG")
     huge = b"P5 60000 60000 255\n"
     is_error(server.ask("POST", "/read", huge), 400, "megapixels")
 
@@ -239,7 +244,7 @@ def test_busy(server: Server, picture: bytes, monkeypatch: pytest.MonkeyPatch) -
 def test_a_bug_in_digitlab_is_a_line_as_well(
     server: Server, picture: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(jobs, "read", hostile.fail)
+    monkeypatch.setattr(models, "read", hostile.fail)
     is_error(server.ask("POST", "/read", picture), 500, "unexpected")
     said, until = "", time.monotonic() + 10
     while not said and time.monotonic() < until:  # the answer goes first
@@ -317,7 +322,7 @@ def test_many_at_once(server: Server, mnist: Dataset) -> None:
 def test_others_are_answered_while_a_picture_is_read(
     server: Server, picture: bytes, monkeypatch: pytest.MonkeyPatch, waits: Path
 ) -> None:
-    monkeypatch.setattr(jobs, "read", hostile.read_slowly)
+    monkeypatch.setattr(models, "read", hostile.read_slowly)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(server.form, "/read", [("waits.png", picture)])
         until = time.monotonic() + 60
@@ -386,8 +391,9 @@ def test_every_address_and_option_is_in_the_docs() -> None:
     text = (Path(__file__).parents[1] / "docs" / "serve.md").read_text("utf-8")
     for name in app.OPTIONS:
         assert f"| `{name}` |" in text
-    for words in ("`POST /read`", "`POST /predict`", "`GET /model`", "`GET /health`", "`GET /` and `/runs/`"):
-        assert words in text
+    for words in ("POST /read", "POST /predict", "GET /model", "GET /health", "GET /models"):
+        assert f"`{words}`" in text
+    assert "`GET /`, `/runs/` and `/train/`" in text
     assert f"over {guard.MAX_BODY // 10**6} MB ({app.MAX_JSON // 10**6} MB of JSON)" in text
 
 

@@ -21,7 +21,7 @@ from digitlab.showing import render
 
 __all__ = ["browser", "pytestmark"]  # the fixture and the condition of the other browser tests
 
-ONE = [(60, 60), (60, 200)]
+ONE = [(45, 95), (68, 60), (68, 200)]
 SEVEN = [(140, 70), (230, 70), (175, 210)]
 CROSS = [[(300, 80), (390, 190)], [(300, 190), (390, 80)]]
 
@@ -226,7 +226,7 @@ def test_errors_are_said(visit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     page = visit(quiet=False)  # the browser itself notes the status 400
     drop(page, "drop", b"no picture at all", "note.png")
     page.wait_for_selector("#error:not([hidden])")
-    assert page.inner_text("#error").startswith("note.png: not a picture that Pillow knows")
+    assert page.inner_text("#error").startswith("note.png: not a picture in a format that is read, expected PNG")
     assert page.is_hidden("#picture")
     page.click("#clear")
     page.wait_for_selector("#error", state="hidden")
@@ -329,7 +329,7 @@ def test_it_copies(visit: Any) -> None:
 @pytest.mark.parametrize("width", [390, 1280])
 def test_it_fits_and_is_readable(visit: Any, width: int, scheme: str) -> None:
     page = visit(width, color_scheme=scheme)
-    draw(page, *CROSS) if width > 390 else page.click("#example")
+    draw(page, ONE, SEVEN, *CROSS) if width > 390 else page.click("#example")
     page.wait_for_selector("#text button")
     page.click("#show")
     page.wait_for_selector("#steps .glyphs")

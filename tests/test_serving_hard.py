@@ -21,7 +21,7 @@ import pytest
 from serving_client import Server, png, run_info, running
 
 from digitlab.processes import Pool
-from digitlab.serving import Settings, connections, guard, jobs, make_app, run_pages
+from digitlab.serving import Settings, connections, guard, make_app, models, run_pages
 from digitlab.serving.access import Access, own_names
 from digitlab.serving.waiting import Waiting
 
@@ -41,7 +41,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent))
         patch.setenv("DIGITLAB_TEST_FOLDER", str(folder))
         patch.setattr(connections, "most_connections", lambda: 24)
-        patch.setattr(jobs, "read", hostile.read_slowly)
+        patch.setattr(models, "read", hostile.read_slowly)
         with running(Settings(runs=folder, threads=1, timeout=3)) as found:
             yield found
 
@@ -190,7 +190,7 @@ def test_told_to_stop_while_busy_it_is_gone(tmp_path: Path, picture: bytes, numb
     hostile_folder = str(Path(__file__).parent)
     start = (
         f"import sys, os; sys.path.append({hostile_folder!r}); os.environ['PYTHONPATH'] = {hostile_folder!r}\n"
-        "import hostile_work; from digitlab.serving import jobs; jobs.read = hostile_work.read_slowly\n"
+        "import hostile_work; from digitlab.serving import models; models.read = hostile_work.read_slowly\n"
         "from digitlab.cli import main; main()"
     )
     with command(cwd=tmp_path, code=start) as (process, server), ThreadPoolExecutor(4) as pool:

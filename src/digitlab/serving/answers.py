@@ -31,7 +31,7 @@ class ReadingOptions:
     Attributes:
         single: the whole picture is one digit.
         reject: False to name a digit for everything that is found.
-        explain: also the ten probabilities and the 28 x 28 picture of each digit.
+        explain: also the probabilities of the ten digits and the 28 x 28 picture of each digit.
         stages: also a picture of every step.
     """
 

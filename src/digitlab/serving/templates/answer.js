@@ -170,6 +170,9 @@ const Answer = (() => {
       node.replaceChildren("Read as the sign ", make("b", { textContent: digit.character }), `, ${percent(digit.confidence)} sure. Below is what it would be as a digit.`);
     } else if (digit.rejected) {
       node.replaceChildren(make("b", { className: "no", textContent: "Refused: " }), `${digit.reason}. As a digit it would be ${first[1] === 8 ? "an" : "a"} `, make("b", { textContent: first[1] }), ".");
+    } else if (digit.confidence < SURE && digit.confidence / first[0] < 1 - second[0]) {
+      // The bars are shares among the ten digits; what is missing here went to the signs that are none.
+      node.replaceChildren("Read as ", make("b", { textContent: digit.digit }), `, but only ${percent(digit.confidence)} sure: it may be no digit at all.`);
     } else if (digit.confidence < SURE) {
       node.replaceChildren("Read as ", make("b", { textContent: digit.digit }), `, but only ${percent(digit.confidence)} sure: `, make("b", { textContent: second[1] }), ` has ${percent(second[0])}.`);
     } else {
@@ -197,15 +200,16 @@ const Answer = (() => {
   }
 
   // ---- what mattered: hide a patch, ask again, everywhere; where the answer suffers, the ink mattered
-  const PATCH = 5;
+  const PATCH = 5, rows = (glyph) => Array.from({ length: 28 }, (_, y) => Array.from(glyph.subarray(28 * y, 28 * y + 28)));
   async function matter() {
     if (chosen < 0) return;
     if (heats.has(chosen)) { heats.delete(chosen); paint(); return; }
-    const index = chosen, digit = answer.digits[index], asked = answer, spots = [], images = [];
+    // The glyph whole comes first: what was read also weighs its neighbours, which this network never sees.
+    const index = chosen, digit = answer.digits[index], asked = answer, spots = [], whole = rows(digit.glyph), images = [];
     for (let top = -2; top < 28; top += 2) {
       for (let left = -2; left < 28; left += 2) {
         let ink = 0;
-        const image = Array.from({ length: 28 }, (_, y) => Array.from(digit.glyph.subarray(28 * y, 28 * y + 28), (value, x) => {
+        const image = whole.map((row, y) => row.map((value, x) => {
           if (y < top || y >= top + PATCH || x < left || x >= left + PATCH) return value;
           ink += value;
           return 0;
@@ -216,21 +220,21 @@ const Answer = (() => {
     if (!images.length) return;
     let found;
     try {
-      const response = await fetch("predict", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ images }) });
+      const response = await fetch("predict", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ images: [whole, ...images] }) });
       if (!response.ok) return;
-      found = await response.json();
+      found = (await response.json()).probabilities;
     } catch { return; }
     if (answer !== asked) return;
-    const before = digit.probabilities[digit.digit], sum = new Float64Array(784), count = new Float64Array(784);
+    const before = found.shift()[digit.digit], sum = new Float64Array(784), count = new Float64Array(784);
     let worst = 0;
-    const drops = found.probabilities.map((row) => Math.max(0, before - row[digit.digit]));
+    const drops = found.map((row) => Math.max(0, before - row[digit.digit]));
     drops.forEach((drop, i) => {
       if (drop > drops[worst]) worst = i;
       const [left, top] = spots[i];
       for (let y = Math.max(0, top); y < Math.min(28, top + PATCH); y++) for (let x = Math.max(0, left); x < Math.min(28, left + PATCH); x++) { sum[28 * y + x] += drop; count[28 * y + x] += 1; }
     });
     const values = [...sum].map((value, i) => (count[i] ? value / count[i] : 0));
-    const after = found.probabilities[worst], then = after.indexOf(Math.max(...after));
+    const after = found[worst], then = after.indexOf(Math.max(...after));
     const words = drops[worst] < 0.02
       ? `No single part: hide any ${PATCH} × ${PATCH} patch, and it is still ${digit.digit === 8 ? "an" : "a"} ${digit.digit}.`
       : `Where orange is strongest: hide that, and ${digit.digit} falls from ${percent(before)} to ${percent(after[digit.digit])}${then === digit.digit ? "" : `, and it is read as ${then}`}.`;
