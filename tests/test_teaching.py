@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from command import in_process as digitlab
 from command import without_figures
+from doc_pages import first_column
 
 from digitlab.collecting import Collection, teaching
 from digitlab.collecting.collection import Kept, Labelled, png_of
@@ -124,6 +125,13 @@ def test_taught_run_is_judged_on_the_parents_test_images(taught: tuple[Path, dic
     assert run.evaluation.accuracy > parent.evaluation.accuracy - 0.02  # it forgot little
     done = digitlab("evaluate", str(path), cwd=path.parent)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_a_taught_run_adds_to_run_json_is_as_described(taught: tuple[Path, dict[str, object]]) -> None:
+    info = open_run(taught[0]).info
+    page = (Path(__file__).parents[1] / "docs" / "run-format.md").read_text("utf-8")
+    described = {key for key in first_column(page, "run.json") if key.startswith(("parent.", "own_images."))}
+    assert described == {f"{part}.{key}" for part in ("parent", "own_images") for key in info[part]}
 
 
 def test_taught_run_is_not_resumed(taught: tuple[Path, dict[str, object]]) -> None:
