@@ -215,7 +215,7 @@ def test_write_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nothing: no such file"):
         idx.read_images(tmp_path / "nothing")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="no ordinary file, expected an IDX file"):
         idx.read_labels(tmp_path)
     with pytest.raises(DataError, match="cannot be written"):
         idx.write(tmp_path / "no" / "folder", np.zeros(1, np.uint8))
