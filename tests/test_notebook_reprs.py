@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -40,10 +43,10 @@ def test_a_reading_shows_its_glyphs() -> None:
 
 
 def test_a_run_shows_itself(tmp_path: Any) -> None:
-    (tmp_path / "r").mkdir()
-    info = '{"format": 1, "state": "failed", "seed": 3, "recipe": {"name": "mlp", "epochs": 2, "description": "<b>"}}'
-    (tmp_path / "r" / "run.json").write_text(info, "utf-8")
-    (tmp_path / "r" / "history.csv").write_text("epoch,val_accuracy\n1,0.5\n2,0.75\n", "utf-8")
+    shutil.copytree(Path(__file__).parent / "data" / "run-format-1", tmp_path / "r")
+    info = json.loads((tmp_path / "r" / "run.json").read_text("utf-8"))
+    info["recipe"]["description"] = "<b>"
+    (tmp_path / "r" / "run.json").write_text(json.dumps({**info, "state": "failed", "seed": 3}), "utf-8")
     html = Run(tmp_path / "r")._repr_html_()
     assert "&lt;b&gt;, seed 3" in html and "failed" in html and "<polyline" in html
 

@@ -97,14 +97,13 @@ def find_glyphs(picture: Picture, *, spotter: Any = None, single: bool = False) 
     blobs: list[Blob] = []
     if single:
         blobs = [_all_of(pieces)] if pieces else []
-        spots = seen
+        spots = _as_ones(blobs) if blobs and _is_stroke(blobs[0], mask.shape) else seen
     else:
         seen = _spotted(page, tall, spotter)
         spots = _believed(seen)
         blobs = cut_out(mask, page.ink, spots.boxes) if len(spots) else []
-        ones = not len(spots) or (spots.probabilities[:, :-1].argmax(1) == 1).all()
-        if ones and (strokes := _lone_strokes(pieces, mask.shape)):
-            blobs, spots = strokes, _as_ones(strokes)
+        strokes = _missed_strokes(pieces, spots, mask.shape)
+        blobs, spots = blobs + strokes, spots.with_more(_as_ones(strokes))
     # 6 each in MNIST's geometry, in reading order
     images = [normalise(ink_inside(page.ink, blob)) for blob in blobs]
     boxes = np.array([_box(blob, picture, margins) for blob in blobs]).reshape(-1, 4)
@@ -191,13 +190,21 @@ def _believed(spots: Spots) -> Spots:
     return spots.take(np.flatnonzero(keep))
 
 
-def _lone_strokes(pieces: list[Blob], shape: tuple[int, ...]) -> list[Blob]:
-    """Upright strokes on an otherwise empty page are 1s; beside anything else one may be a line's remain."""
-    strokes = [piece for piece in pieces if _is_stroke(piece, shape)]
-    heights = [stroke.height for stroke in strokes]
-    if not 1 <= len(pieces) == len(strokes) <= MOST_LONE or max(heights) > 1.3 * min(heights):
+def _missed_strokes(pieces: list[Blob], spots: Spots, shape: tuple[int, ...]) -> list[Blob]:
+    """Upright strokes as tall as the digits, with nothing else on the page, are 1s; else they may be remains of lines."""
+    rest = [piece for piece in pieces if not _covered(piece, spots.boxes)]
+    if not 1 <= len(rest) <= MOST_LONE or not all(_is_stroke(piece, shape) for piece in rest):
         return []
-    return strokes
+    heights = np.array([piece.height for piece in rest])
+    digits = spots.boxes[spots.digit]
+    tall = float(np.median(digits[:, 3] - digits[:, 1])) if len(digits) else float(heights.max())
+    return rest if ((heights > 0.65 * tall) & (heights < 1.4 * tall)).all() else []
+
+
+def _covered(piece: Blob, boxes: np.ndarray) -> bool:
+    """Whether a piece's middle lies in some box."""
+    x, y = piece.left + piece.width / 2, piece.top + piece.height / 2
+    return bool(((boxes[:, 0] <= x) & (x <= boxes[:, 2]) & (boxes[:, 1] <= y) & (y <= boxes[:, 3])).any())
 
 
 def _is_stroke(piece: Blob, shape: tuple[int, ...]) -> bool:
@@ -208,7 +215,7 @@ def _is_stroke(piece: Blob, shape: tuple[int, ...]) -> bool:
 def _as_ones(strokes: list[Blob]) -> Spots:
     probabilities = np.zeros((len(strokes), len(CHARACTERS)), np.float32)
     probabilities[:, 1], probabilities[:, -1] = LONE, 1 - LONE
-    boxes = np.array([[s.left, s.top, s.right, s.bottom] for s in strokes], np.float32)
+    boxes = np.array([[s.left, s.top, s.right, s.bottom] for s in strokes], np.float32).reshape(-1, 4)
     return Spots(boxes, np.ones(len(strokes), np.float32), probabilities)
 
 

@@ -45,7 +45,7 @@ class ReadDigit:
     line: int
     page: int = 0
     separator: str = ""
-    probabilities: np.ndarray | None = None
+    probabilities: np.ndarray | None = field(default=None, repr=False)
     upright: Box | None = None
 
     @property

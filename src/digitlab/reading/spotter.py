@@ -52,6 +52,14 @@ class Spots:
         names = self.probabilities.argmax(1) if len(self) else np.zeros(0, int)
         return np.asarray((names >= 10) & (names < len(CHARACTERS) - 1))
 
+    def with_more(self, others: Spots) -> Spots:
+        """These and others."""
+        return Spots(
+            np.concatenate([self.boxes, others.boxes]),
+            np.concatenate([self.scores, others.scores]),
+            np.concatenate([self.probabilities, others.probabilities]),
+        )
+
     def take(self, rows: np.ndarray) -> Spots:
         """Those of these rows, in this order."""
         return Spots(self.boxes[rows], self.scores[rows], self.probabilities[rows])

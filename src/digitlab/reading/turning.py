@@ -58,7 +58,8 @@ def read_turned(picture: Picture, read: ReadPage, judge: Judge) -> tuple[list[Re
     page, back = turned(picture, degrees)
     anew, seen = read(page)
     slanted = degrees % 90 > 1e-6
-    surer = _surety(anew) >= _surety(signs) + (0 if slanted else SURER)
+    # Turned, a page in which then nothing is found is no better read.
+    surer = bool(anew) and _surety(anew) >= _surety(signs) + (0 if slanted else SURER)
     more = _surety(anew) > LIKE and _accepted(anew) >= max(2 * _accepted(signs), FEWEST)
     if not (surer or more):
         return signs, stages, 0.0
