@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -41,9 +42,25 @@ def test_a_reading_shows_its_glyphs() -> None:
 
 def test_a_run_shows_itself(tmp_path: Any) -> None:
     (tmp_path / "r").mkdir()
-    info = '{"format": 1, "state": "failed", "seed": 3, "recipe": {"name": "mlp", "epochs": 2, "description": "<b>"}}'
-    (tmp_path / "r" / "run.json").write_text(info, "utf-8")
-    (tmp_path / "r" / "history.csv").write_text("epoch,val_accuracy\n1,0.5\n2,0.75\n", "utf-8")
+    shas = {"sha256": "0" * 64, "test_sha256": "0" * 64}
+    counts = {"train": 2, "validation": 2, "test": 2}
+    info = {
+        "format": 1,
+        "state": "failed",
+        "created": "2026-01-01T00:00:00+00:00",
+        "recipe": {"name": "mlp", "epochs": 2, "description": "<b>"},
+        "seed": 3,
+        "engine": "auto",
+        "data": {"name": "d", "source": None, "classes": ["a", "b"], "counts": counts, **shas},
+        "own_model": None,
+        "parameters": 1,
+        "layers": [],
+        "versions": {},
+        "machine": {"system": "s", "processor": "p", "cores": 1},
+    }
+    (tmp_path / "r" / "run.json").write_text(json.dumps(info), "utf-8")
+    header = "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds\n"
+    (tmp_path / "r" / "history.csv").write_text(header + "1,1,0,1,0.5,0.1,1\n2,1,0,1,0.75,0.1,1\n", "utf-8")
     html = Run(tmp_path / "r")._repr_html_()
     assert "&lt;b&gt;, seed 3" in html and "failed" in html and "<polyline" in html
 
