@@ -198,7 +198,7 @@ def open_spotter(path: Path, *, threads: int | None = None) -> Any:
 
     Args:
         path: its ONNX file.
-        threads: how many ONNX Runtime may use; None for one a core.
+        threads: how many ONNX Runtime may use; None for one per core.
 
     Returns:
         ONNX Runtime's session.

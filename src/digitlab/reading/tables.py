@@ -127,8 +127,8 @@ def upright_rulings(rulings: np.ndarray, boxes: np.ndarray, scale: float = 1.0) 
 
     Example:
         >>> page = np.zeros((100, 200), bool); page[10:90, 100:102] = True; page[50] = True
-        >>> upright_rulings(page, np.array([[20, 20, 30, 80]])).tolist()
-        [[101.0, 0.0]]
+        >>> [[round(x) for x in row] for row in upright_rulings(page, np.array([[20, 20, 30, 80]]))]
+        [[101, 0]]
     """
     none = np.zeros((0, 2))
     if not len(boxes):

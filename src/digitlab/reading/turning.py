@@ -189,7 +189,7 @@ def turned(picture: Picture, degrees: float) -> tuple[Picture, np.ndarray]:
 
     Example:
         >>> page, back = turned(Picture(np.zeros((20, 30), np.uint8), (30, 20), 1.0), 90)
-        >>> page.size, (back @ (0, 0, 1)).round().tolist()
+        >>> page.size, ((back @ (0, 0, 1)).round() + 0.0).tolist()
         ((20, 30), [0.0, 20.0, 1.0])
     """
     from PIL import Image

@@ -68,7 +68,7 @@ class DigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Example:
         >>> from sklearn.datasets import load_digits
         >>> X, y = load_digits(return_X_y=True)
-        >>> model = DigitClassifier(hidden=(32,), epochs=5).fit(X[:500], y[:500])
+        >>> model = DigitClassifier(hidden=(32,), epochs=20).fit(X[:500], y[:500])
         >>> bool(model.score(X[500:], y[500:]) > 0.8)
         True
     """
