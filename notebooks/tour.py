@@ -601,9 +601,9 @@ for true, read in zip(truth, own.lines, strict=True):
     print(f"written {true:8}  read {read}")
 
 # %% [markdown]
-# **What to notice.** The cross comes back as `?`: a second small network was trained to tell digits from everything
-# else, because the first one can only ever choose among ten, and is often sure of it. The line that runs through under
-# the digits is gone before the network looks. And where something is misread, the stages show why: look there first,
+# **What to notice.** The cross comes back as `?`: the network that looks over the whole page knows letters and
+# marks as a class of their own, because one that can only choose among ten is often sure of it. The line that runs
+# through under the digits is nothing to it. And where something is misread, the stages show why: look there first,
 # not at the network.
 #
 # **Exercise.** Now your own hand: write a few digits on paper, take a photo, and put its name in place of `page`:

@@ -94,7 +94,7 @@ assert accuracy_when_moved(augmented)[3] > accuracy_when_moved(dense)[3] + 0.2 a
 assert tries["dropout"].history["loss"][-1] > tries["plain"].history["loss"][-1]
 assert judged.temperature > 1 and judged.calibrated_calibration_error < judged.calibration_error
 assert [int(answer.argmax()) == 7 for answer in answers] == [False, False, False, True]
-assert reading.lines == [truth[0], truth[1] + "?", truth[2]]
+assert reading.lines == [truth[0], truth[1] + " ?", truth[2]]
 assert sum(a != b for a, b in zip("".join(own.lines), "".join(reading.lines), strict=True)) <= 2
 """
     (tmp_path / "tour.py").write_text("\n\n".join([NO_FIGURES, *cells, claims]), "utf-8")
