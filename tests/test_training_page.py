@@ -178,21 +178,21 @@ def test_started_stopped_and_resumed_on_the_page(browser: Any, npz: Path, tmp_pa
         assert page.locator(".confusions td").count() == 100 and page.locator(".units canvas").count() == 10
         assert page.locator(".worst canvas").count() > 0
         page.click("text=Stop")
-        page.wait_for_selector("button:text-is('Resume')", timeout=60_000)
+        page.wait_for_selector("button:text-is('Resume')", timeout=180_000)
         assert "interrupted after epoch" in page.inner_text(".now")
         (run,) = [Run(path) for path in tmp_path.iterdir()]
         kept = len(run.history["epoch"])
         assert 2 <= kept < 400
         page.reload()  # the address names the run
         page.click("button:text-is('Resume')")
-        page.wait_for_selector("button:text-is('Stop')", timeout=60_000)
+        page.wait_for_selector("button:text-is('Stop')", timeout=180_000)
         page.wait_for_function(
             "kept => Number(/epoch (\\d+) of/.exec(document.querySelector('.now').textContent)?.[1]) > kept",
             arg=kept,
             timeout=120_000,
         )
         page.click("text=Stop")
-        page.wait_for_selector("button:text-is('Resume')", timeout=60_000)
+        page.wait_for_selector("button:text-is('Resume')", timeout=180_000)
         context.close()
     assert not troubles
 

@@ -191,7 +191,7 @@ def _believed(spots: Spots) -> Spots:
 
 
 def _missed_strokes(pieces: list[Blob], spots: Spots, shape: tuple[int, ...]) -> list[Blob]:
-    """Upright strokes as tall as the digits, with nothing else on the page, are 1s; else they may be remains of lines."""
+    """Upright strokes as tall as the digits, on a page with nothing else, are 1s; else one may be a line's remain."""
     rest = [piece for piece in pieces if not _covered(piece, spots.boxes)]
     if not 1 <= len(rest) <= MOST_LONE or not all(_is_stroke(piece, shape) for piece in rest):
         return []
