@@ -155,15 +155,13 @@ def test_poor_trials_are_pruned_between_epochs(
             train_trial(poor, build(start), start, little, "auto")
         assert max(study.get_trials()[-1].intermediate_values) < 6
 
-    def diverges(*_: object, **__: object) -> None:
-        raise FloatingPointError("the training loss became nan in epoch 1")
 
-    monkeypatch.setattr("digitlab.learning.engine.train", diverges)
-    with (
-        opened("other", tmp_path, None, start, ranges, "") as study,
-        pytest.raises(optuna.TrialPruned, match="became nan"),
-    ):
-        train_trial(study.ask(), build(start), start, little, "auto")
+def test_a_trial_that_diverges_is_pruned_and_the_search_goes_on(little: Dataset, tmp_path: Path) -> None:
+    wild = {"peak_rate": "1e29..1e31"}
+    options: dict[str, Any] = {"data": little, "epochs": 1, "folder": tmp_path, "seeds": 0, "study": "wild"}
+    found = tune("mlp", trials=3, peak_rate=1e30, hidden=(8,), search_in=wild, **options, **NUMBERS)
+    assert [trial.state for trial in found.trials] == ["pruned"] * 3
+    assert found.best is None
 
 
 def test_ranges() -> None:

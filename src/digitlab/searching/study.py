@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from digitlab.data import Dataset
-from digitlab.errors import DigitlabError, RunError
+from digitlab.errors import DigitlabError, RunError, TrainingError
 from digitlab.learning.recipe import Recipe
 from digitlab.searching.ranges import Range, parameters_of, suggest
 
@@ -282,7 +282,7 @@ def train_trial(trial: optuna.Trial, model: Any, recipe: Recipe, data: Dataset, 
     images = (LabelledImages(split.images, split.labels) for split in (data.train, data.validation))
     try:
         state = train(model, recipe, *images, engine=engine, on_epoch=on_epoch)
-    except FloatingPointError as error:
+    except TrainingError as error:  # it diverged: poor as well, and the search goes on
         raise optuna.TrialPruned(str(error)) from None
     accuracies = state.history["val_accuracy"]
     return max(accuracies) if recipe.patience else accuracies[-1]
