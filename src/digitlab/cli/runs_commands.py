@@ -250,10 +250,15 @@ def evaluate(
 
 
 def export(
-    run: Annotated[str, typer.Argument(help=_RUN_OR_GROUP)],
-    kind: Annotated[str, typer.Option("--format", help="onnx, keras or h5.")] = "onnx",
+    run: Annotated[
+        str, typer.Argument(help="A run (its path, name, or latest) or a group; with --format page also reader.")
+    ],
+    kind: Annotated[
+        str, typer.Option("--format", help="onnx, keras or h5; or page: one HTML file to draw on, for anybody.")
+    ] = "onnx",
     output: Annotated[
-        Path | None, typer.Option(help="The file. (default: model.FORMAT in the run)", show_default=False)
+        Path | None,
+        typer.Option(help="The file. (default: model.FORMAT in the run; page.html, reader.html)", show_default=False),
     ] = None,
     folder: _Runs = None,
 ) -> None:

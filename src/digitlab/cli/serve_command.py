@@ -40,6 +40,10 @@ def serve(
     data: Annotated[
         str | None, typer.Option(help="What the page for training trains on, as for train. (default: MNIST)")
     ] = None,
+    collect: Annotated[
+        Path | None,
+        typer.Option(help="Keep digits corrected on the page in this folder of own digits. (default: keep nothing)"),
+    ] = None,
 ) -> None:
     """Open a page to draw on, and answer over HTTP."""
     from digitlab.cli.read_command import model_of
@@ -63,6 +67,7 @@ def serve(
             trainings=trainings,
             train_anywhere=train_anywhere,
             data=data,
+            collect=collect,
         )
         try:
             app = make_app(settings, pool)
@@ -80,6 +85,8 @@ def serve(
             if settings.token is not None:
                 who = "Whoever has an address with its token may use it."
             print(f"Open it in a browser and write a number. {who} Ctrl-C ends it.", file=sys.stderr, flush=True)
+            if settings.collect is not None:
+                print(f"Digits corrected on the page are kept in {settings.collect}.", file=sys.stderr, flush=True)
             if open_page:
                 import webbrowser
 

@@ -10,6 +10,7 @@ its own, so that two processes that add at once lose nothing.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import io
@@ -204,8 +205,28 @@ class Collection:
                 continue
         return sorted(records, key=lambda record: str(record.get("added", "")))
 
+    def source(self, digest: str) -> dict[str, Any] | None:
+        """The record of what has this SHA-256; None where there is none, or a damaged one."""
+        try:
+            record = json.loads(self._record(digest).read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        return record if isinstance(record, dict) and isinstance(record.get("images"), list) else None
+
+    def count_sources(self) -> int:
+        """How many photos and corrections were added so far."""
+        return sum(1 for _ in (self.path / SOURCES).glob("*.json"))
+
+    def forget(self, digest: str) -> None:
+        """Delete a source's images and its record, as if it had never been added."""
+        record = self.source(digest)
+        self.remove(entry["file"] for entry in (record or {"images": []})["images"])
+        self._record(digest).unlink(missing_ok=True)
+
     def remove(self, names: Iterable[str]) -> int:
         """Delete images by their names, such as ``3/anna-1f3a9c02-r3c07.png``; returns how many were there.
+
+        A class folder that is empty then goes too: it would count as a class without images.
 
         Raises:
             DataError: a name that leads out of the folder.
@@ -220,6 +241,8 @@ class Collection:
             if file.is_file():
                 file.unlink()
                 count += 1
+                with contextlib.suppress(OSError):  # not empty
+                    file.parent.rmdir()
         return count
 
     def _record(self, digest: str) -> Path:

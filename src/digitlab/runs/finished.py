@@ -18,7 +18,7 @@ from digitlab.errors import DataError, ExportError, RunError
 from digitlab.learning.export import FORMATS, export_model
 from digitlab.machine import usable_cores
 from digitlab.runs.folder import FORMAT, Reference, Run, write_json
-from digitlab.runs.gather import dataset_of, figure_content, judged_data, report_content, write_report
+from digitlab.runs.gather import dataset_of, figure_content, judged_data, report_content, write_card, write_report
 from digitlab.runs.groups import Group, open_reference
 
 if TYPE_CHECKING:
@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from digitlab.judging.compare import Comparison, GroupComparison
     from digitlab.judging.robustness import Robustness
 
+PAGE = "page"  # the format of `export` that is no model file
+
 
 def report(reference: Reference | Group, *, data: Dataset | None = None, folder: str | Path | None = None) -> Path:
-    """Draw the figures of a finished run and write its report anew; of a group, write a report on the ensemble.
+    """Draw the figures of a finished run and write report and model card anew; of a group, a report on the ensemble.
 
     Args:
         reference: The run or the group.
@@ -46,6 +48,7 @@ def report(reference: Reference | Group, *, data: Dataset | None = None, folder:
     if isinstance(subject, Group):
         file = subject.runs[0].path.parent / f"{subject.name}.html"
         write_report(file, report_content(subject, dataset, None))
+        write_card(subject)
         return file
     from digitlab.learning.models import first_weights
     from digitlab.showing.figures import save_figures
@@ -53,6 +56,7 @@ def report(reference: Reference | Group, *, data: Dataset | None = None, folder:
     content = report_content(subject, dataset, first_weights(subject.model))
     save_figures(subject.path / "figures", figure_content(dataset, content))
     write_report(subject.path / "report.html", content)
+    write_card(subject)
     return subject.path / "report.html"
 
 
@@ -169,9 +173,10 @@ def export(
     """Write a model for other programs, checked on real images first; of a group, one that averages its runs'.
 
     Args:
-        reference: The run or the group.
-        kind: "onnx", "keras" or "h5".
-        output: The file; else ``model.KIND`` in the run's folder, ``GROUP.KIND`` beside the folders of a group's runs.
+        reference: The run or the group; for a page also "reader", the networks that come with the package.
+        kind: "onnx", "keras", "h5", or "page": one HTML file with the network and all it needs, to draw on.
+        output: The file; else ``model.KIND`` in the run's folder, ``GROUP.KIND`` beside the folders of a group's runs;
+            of a page ``page.html``, ``GROUP.page.html``, or ``reader.html`` in the current folder.
         data: The Dataset, if it was trained on one given as an object.
         folder: Where runs live.
 
@@ -186,8 +191,12 @@ def export(
         >>> export("latest", "onnx")  # doctest: +SKIP
         PosixPath('runs/mlp-20261124-101500/model.onnx')
     """
-    if kind not in FORMATS:
-        raise ExportError(f"format: got {kind!r}, expected one of {', '.join(FORMATS)}")
+    if kind not in (*FORMATS, PAGE):
+        raise ExportError(f"format: got {kind!r}, expected one of {', '.join((*FORMATS, PAGE))}")
+    if kind == PAGE:
+        from digitlab.runs.sharing import READER, share, share_reader
+
+        return share_reader(output) if reference == READER else share(open_reference(reference, folder), output, data)
     subject = open_reference(reference, folder)
     if isinstance(subject, Group):
         if len(subject.runs) < 2:

@@ -119,6 +119,26 @@ def write_report(file: Path, content: ReportContent) -> None:
     write_atomically(file, render(content))
 
 
+def write_card(subject: Run | Group) -> Path:
+    """Write the model card of a judged run, or of a group beside the folders of its runs.
+
+    Returns:
+        ``README.md`` in the run's folder, or ``GROUP.md``.
+    """
+    from digitlab.showing.model_card import model_card
+
+    if isinstance(subject, Group):
+        file, first = subject.runs[0].path.parent / f"{subject.name}.md", subject.runs[0]
+        seeds = [(int(run.info["seed"]), run.evaluation.accuracy) for run in subject.runs]
+        onnx = all("onnx" not in run.info for run in subject.runs)
+        card = model_card(subject.name, first.info, subject.evaluation, onnx=onnx, seeds=seeds, spread=subject.spread)
+    else:
+        file = subject.path / "README.md"
+        card = model_card(subject.name, subject.info, subject.evaluation, onnx=(subject.path / "model.onnx").exists())
+    write_atomically(file, card)
+    return file
+
+
 def judged_data(subject: Run | Group, data: str | Path | Dataset | None) -> Dataset:
     """The data to judge a model on: its own, or other data of no more classes than it knows.
 

@@ -13,6 +13,7 @@ from digitlab.learning.recipe import Recipe
 from digitlab.learning.recipe import recipe as make_recipe
 from digitlab.runs import training
 from digitlab.runs.folder import Run, check_name, runs_folder
+from digitlab.runs.gather import write_card
 from digitlab.runs.groups import Group
 from digitlab.runs.parallel import OnEvent, check_sendable, run_at_once
 
@@ -94,7 +95,10 @@ def train_group(
                 training.resume(run.path, data=given, model=model, watcher=watcher())
             else:
                 training.train(member, name=run.name, folder=folder, group=called, watcher=watcher(), **options)
-    return Group(called, tuple(run for _, run in members))
+    group = Group(called, tuple(run for _, run in members))
+    if all(run.state == "finished" for run in group.runs):
+        write_card(group)
+    return group
 
 
 def _task(recipe: Recipe, run: Run, options: dict[str, Any]) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from digitlab.runs.gather import (
     dataset_of,
     figure_content,
     report_content,
+    write_card,
     write_report,
 )
 from digitlab.runs.trust import check_trusted, trust
@@ -266,6 +267,7 @@ def _carry_out(
         # Written once more, which is quick the second time: report, run.json and terminal say the same seconds.
         seconds = stopwatch.seconds()
         write_report(run.path / "report.html", dataclasses.replace(content, seconds=seconds))
+        write_card(run)
         # Last of all: a run that says "finished" has everything.
         run.update(state="finished", seconds=seconds)
         (run.path / "checkpoint.npz").unlink(missing_ok=True)

@@ -25,6 +25,7 @@ from digitlab.processes import SECONDS, Pool
 from digitlab.serving import guard, jobs, models
 from digitlab.serving.access import Access, error
 from digitlab.serving.answers import ReadingOptions, plain_name
+from digitlab.serving.corrections import Corrections
 from digitlab.serving.run_pages import RunsPage, report
 from digitlab.serving.training import Trainings
 from digitlab.serving.waiting import Waiting, busy
@@ -65,6 +66,7 @@ class Settings:
         trainings: runs that may train at the same time.
         train_anywhere: other machines may start and stop runs too.
         data: what such runs are trained on, as `digitlab.load` takes it; None for MNIST.
+        collect: folder of own digits that keeps what is corrected on the page; None to keep nothing.
     """
 
     model: str | Path | None = None
@@ -78,6 +80,7 @@ class Settings:
     trainings: int = 1
     train_anywhere: bool = False
     data: str | None = None
+    collect: Path | None = None
 
 
 def make_app(settings: Settings | None = None, pool: Pool | None = None) -> ASGIApp:
@@ -108,6 +111,7 @@ def make_app(settings: Settings | None = None, pool: Pool | None = None) -> ASGI
         Route("/runs/", desk.runs),
         Route("/runs/{name}/report.html", desk.report),
         *desk.models.routes(),
+        *Corrections(settings.collect, desk.in_lane).routes(),
         *Trainings(settings.runs, settings.trainings, settings.train_anywhere, data=settings.data).routes(),
     ]
     middleware = []
@@ -216,8 +220,12 @@ class Desk:
         from digitlab.serving.pages import drawing_page
 
         card = await self.card(request)
-        page, policy = drawing_page(card["name"], card["scores"].get("test_accuracy"))
+        page, policy = drawing_page(card["name"], card["scores"].get("test_accuracy"), self._collects())
         return HTMLResponse(page, headers={"Content-Security-Policy": policy})
+
+    def _collects(self) -> str:
+        """The folder of corrections by its name; never the path, which is nobody's business."""
+        return "" if self.settings.collect is None else plain_name(str(self.settings.collect.resolve()))
 
     async def health(self, _: Request) -> Response:
         """GET /health: that it lives."""

@@ -20,16 +20,18 @@ SCRIPTS = (
     "zoom.js",
     "export.js",
     "draw.js",
+    "corrections.js",
 )
 
 
 @functools.cache
-def drawing_page(model: str, accuracy: float | None) -> tuple[str, str]:
+def drawing_page(model: str, accuracy: float | None, collect: str = "") -> tuple[str, str]:
     """Fill the page.
 
     Args:
         model: name of what reads.
         accuracy: on its test images, 0..1, where known.
+        collect: name of the folder that keeps corrected digits; "" where none does.
 
     Returns:
         The page, and its Content-Security-Policy.
@@ -42,10 +44,11 @@ def drawing_page(model: str, accuracy: float | None) -> tuple[str, str]:
     page = fill(
         "draw.html",
         package="digitlab.serving",
-        styles=("style.css", "checklist.css", "draw.css"),
+        styles=("style.css", "drawing.css", "checklist.css", "draw.css"),
         scripts=SCRIPTS,
         model=model,
         accuracy=accuracy,
+        collect=collect,
     )
     return page, _policy(page)
 
