@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import results
 
-from digitlab import learning
+from digitlab import in_words, learning
 from digitlab.data import Dataset, load
 from digitlab.judging import evaluate
 from digitlab.judging.compare import spread
@@ -34,7 +34,7 @@ from digitlab.learning.batches import LabelledImages
 from digitlab.learning.engine import train
 from digitlab.learning.models import build
 from digitlab.learning.predict import predict
-from digitlab.learning.results import duration, measured
+from digitlab.learning.results import measured
 from digitlab.machine import machine, versions
 
 ROWS = Path(__file__).parents[1] / "src" / "digitlab" / "learning" / "results.json"
@@ -126,7 +126,7 @@ def readme_table(rows: list[dict[str, Any]]) -> str:
             str(row["seeds"]),
             f"{100 * row['mean']:.2f} ± {100 * row['std']:.2f} %",
             f"{100 * row['ensemble']:.2f} %",
-            duration(row["seconds"]),
+            in_words.duration(row["seconds"]),
         ]
         for row in rows
     ]
@@ -178,11 +178,11 @@ def main() -> None:
                 str(RECIPES[row["recipe"]].epochs),
                 str(row["seeds"]),
                 f"{100 * row['mean']:.2f} ± {100 * row['std']:.2f} %",
-                f"{100 * row['interval'][0]:.2f} to {min(100.0, 100 * row['interval'][1]):.2f} %",
+                in_words.percents(row["interval"]),
                 f"{100 * row['ensemble']:.2f} %",
                 f"{100 * row['validation']:.2f} %",
-                duration(row["seconds"]),
-                duration(row["compiling"]),
+                in_words.duration(row["seconds"]),
+                in_words.duration(row["compiling"]),
             ]
             for row in rows
         ],

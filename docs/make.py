@@ -32,7 +32,8 @@ def command_line() -> str:
         "| command | what it does |\n| --- | --- |",
         *(f"| [`{name}`](#digitlab-{name}) | {_text(command.help)} |" for name, command in group.commands.items()),
         "\n| exit code | meaning |\n| ---: | --- |\n| 0 | done |\n| 1 | an error, said in one line |\n"
-        "| 2 | the command was not understood |\n| 130 | stopped by Ctrl-C; the checkpoint is kept |\n",
+        "| 2 | the command was not understood |\n| 130 | stopped by Ctrl-C; the checkpoint is kept |\n"
+        "| 143 | the same by SIGTERM, within three seconds |\n",
         "| environment | meaning |\n| --- | --- |\n| `DIGITLAB_RUNS` | folder of the runs, in place of `./runs` |\n"
         "| `DIGITLAB_VERBOSE` | any value: show the traceback of an error |\n"
         "| `KERAS_BACKEND` | what Keras computes with; `jax` if not set |\n",

@@ -44,9 +44,13 @@ def test_imports_go_down_only_and_in_no_circle() -> None:
 
 @pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE)))
 def test_what_is_started_as_a_process_lies_no_higher(path: Path) -> None:
-    """`python -m digitlab.x` in a string is an arrow too, which no import shows."""
+    """`python -m digitlab.x` in a string is an arrow too, which no import shows; so is a `Child` of that name."""
     own = path.relative_to(SOURCE).parts[0].removesuffix(".py")
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("Child", "python"):
+            for module in (str(item.value) for item in node.args if isinstance(item, ast.Constant)):
+                room = module.split(".")[1]
+                assert ROOMS.index(room) <= ROOMS.index(own), f"{path.name} starts {module}, which lies above it"
         if isinstance(node, ast.List):
             values = [item.value for item in node.elts if isinstance(item, ast.Constant)]
             for flag, module in pairwise(values):

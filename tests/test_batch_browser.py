@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.serving_client import Server, png, running
 from PIL import Image
-from serving_client import Server, png, running
 from test_report_browser import browser, pytestmark, watch
 
 from digitlab.data import Dataset

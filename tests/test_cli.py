@@ -12,7 +12,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from command import digitlab, environment, in_process, without_figures
+from helpers.command import digitlab, environment, in_process, without_figures
 
 from digitlab.data import Dataset
 from digitlab.learning import FIELDS, RECIPES

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import in_process as digitlab
-from filled_sheets import FilledSheet, filled_sheet
+from helpers.command import in_process as digitlab
+from helpers.filled_sheets import FilledSheet, filled_sheet
 from PIL import Image
 
 from digitlab.collecting import Collection, collect_page, collect_sheet, layout, write_sheet

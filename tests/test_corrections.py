@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from serving_client import Answer, Server, running
+from helpers.serving_client import Answer, Server, running
 from test_report_browser import browser, watch
 from test_report_browser import pytestmark as needs_browser
 

@@ -8,9 +8,9 @@ from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
+from helpers.judged_material import pictures
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from judged_material import pictures
 
 from digitlab.errors import DataError
 from digitlab.judging.corruptions import CORRUPTIONS, corrupt

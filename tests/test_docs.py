@@ -14,10 +14,10 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-import doc_pages as pages
 import numpy as np
 import pytest
-from command import NoDrawer
+from helpers import doc_pages as pages
+from helpers.command import NoDrawer
 
 from digitlab.data import Dataset
 

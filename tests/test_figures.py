@@ -8,13 +8,13 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from judged_material import DIGITS, HOSTILE, history, make_content, pictures
+from helpers.judged_material import DIGITS, HOSTILE, history, make_content, pictures
 
 from digitlab.errors import DigitlabError
 from digitlab.judging.calibration import measure_reliability
 from digitlab.showing import figures
 from digitlab.showing.figures.canvas import BLUE, GREEN, VERMILLION
-from digitlab.showing.figures.mosaics import mosaic
+from digitlab.showing.mosaic import mosaic
 
 
 @pytest.fixture(scope="module")

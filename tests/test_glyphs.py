@@ -349,6 +349,20 @@ def test_glyphs_have_mnists_geometry(seed: int, factor: int, pad: int) -> None:
     assert np.abs(np.array(centre) - 14).max() < 1.0
 
 
+@pytest.mark.parametrize("pen", [1, 5, 10])
+def test_a_pen_comes_into_mnists_range(pen: int) -> None:
+    """A stroke of 100 pixels' height, thinner or wider than MNIST's pens; within the range it keeps its share."""
+    bar = np.zeros((106, 60))
+    bar[3:103, 20 : 20 + pen] = 1
+    bar[95:103, 10:50] = 1  # a foot, so that the box is not the stroke
+    glyph = normalise(bar).astype(float) / 255
+    width = float(np.median(glyph[6:18].sum(1)))  # ink of a row, above the foot
+    assert {1: 1.5 < width < 2.1, 5: 1.5 < width < 2.1, 10: 1.7 < width < 2.4}[pen], width
+    thick = np.zeros((106, 90))
+    thick[3:103, 20:60] = 1
+    assert float(np.median((normalise(thick) / 255.0)[8:20].sum(1))) < 5  # 8 as it was drawn
+
+
 _cache: dict[str, np.ndarray] = {}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command import without_figures
+from helpers.command import without_figures
 
 import digitlab
 from digitlab import runs

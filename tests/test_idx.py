@@ -167,7 +167,7 @@ def test_gzip_bomb_behind_a_small_header_is_not_unpacked() -> None:
 def test_gzip_checksum_and_cut_off_trailer_are_noticed() -> None:
     packed = gzip.compress(idx.encode(np.zeros(50, np.uint8)))
     wrong_sum = packed[:-8] + bytes([packed[-8] ^ 1]) + packed[-7:]
-    with pytest.raises(DataError, match=r"damaged gzip data .incorrect data check"):
+    with pytest.raises(DataError, match=r"damaged gzip data .CRC check failed"):
         idx.decode_labels(wrong_sum, "file")
     for cut in range(1, len(packed) - 2):
         with pytest.raises(DataError, match="cut off"):
@@ -206,7 +206,7 @@ def test_write_is_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.Monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(DataError, match=r"labels: cannot be written .No space left on device"):
+    with pytest.raises(DataError, match=r"labels: could not be written .No space left on device"):
         idx.write(target, np.array([2], np.uint8))
     assert idx.read_labels(target).tolist() == [1]
     assert list(tmp_path.iterdir()) == [target]
@@ -217,5 +217,5 @@ def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
         idx.read_images(tmp_path / "nothing")
     with pytest.raises(DataError, match="no ordinary file, expected an IDX file"):
         idx.read_labels(tmp_path)
-    with pytest.raises(DataError, match="cannot be written"):
+    with pytest.raises(DataError, match="could not be written"):
         idx.write(tmp_path / "no" / "folder", np.zeros(1, np.uint8))

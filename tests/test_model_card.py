@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from judged_material import FASHION, make_content
+from helpers.judged_material import FASHION, make_content
 
 from digitlab.runs import open_run
 from digitlab.showing.model_card import model_card

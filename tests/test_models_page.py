@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command import without_figures
-from serving_client import page_with, png, running
+from helpers.command import without_figures
+from helpers.serving_client import page_with, png, running
 from test_report_browser import browser, watch
 from test_report_browser import pytestmark as needs_browser
 

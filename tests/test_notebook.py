@@ -10,15 +10,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import doc_pages as pages
-from command import environment
+from helpers import doc_pages as pages
+from helpers.command import environment
 
 ROOT = pages.ROOT
 # The tour shows no picture from a run's folder, and those of its runs take as long as all the rest.
 NO_FIGURES = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-import command, digitlab.showing.figures.process
+from helpers import command
+import digitlab.showing.figures.process
 digitlab.showing.figures.process.Drawer = command.NoDrawer
 """
 NOTEBOOKS = ROOT / "notebooks"

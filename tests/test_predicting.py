@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import in_process as digitlab
+from helpers.command import in_process as digitlab
 from PIL import Image
 
 from digitlab.data import load

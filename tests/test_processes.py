@@ -11,12 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import hostile_work as hostile
 import pytest
+from helpers import hostile_work as hostile
 from PIL import Image
 
 from digitlab.errors import ProcessError, ReadingError
-from digitlab.processes import Pool, Worker, WorkerError, environment, plain_loads
+from digitlab.processes import Pool, Worker, WorkerError, plain_loads
+from digitlab.processes.start import environment
 from digitlab.reading import bulk
 from digitlab.reading.bulk import ReadOptions, read_files
 
@@ -76,7 +77,8 @@ def test_what_cannot_be_set_up(setup: Callable[[], None]) -> None:
 @linux
 def test_it_ends_with_its_parent(tmp_path: Path) -> None:
     code = (
-        "import hostile_work as h, sys, os, threading\nfrom digitlab.processes import Worker\nw = Worker(h.ready)\n"
+        "import sys, os, threading\nfrom helpers import hostile_work as h\nfrom digitlab.processes import Worker\n"
+        "w = Worker(h.ready)\n"
         "print(w.ask(h.pid).decode(), flush=True)\nw.ask(h.loop)"
     )
     with subprocess.Popen([sys.executable, "-P", "-c", code], stdout=subprocess.PIPE, text=True) as parent:

@@ -10,9 +10,9 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from helpers.judged_material import DIGITS, FASHION, HOSTILE, history, make_content, pictures
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from judged_material import DIGITS, FASHION, HOSTILE, history, make_content, pictures
 
 from digitlab.judging.corruptions import CORRUPTIONS
 from digitlab.showing import ReportContent, render

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from judged_material import FASHION, HOSTILE, make_content
+from helpers.judged_material import FASHION, HOSTILE, make_content
 
 from digitlab.showing import ReportContent, render
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import WITHOUT_FIGURES, environment, in_process, without_figures
+from helpers.command import WITHOUT_FIGURES, environment, in_process, without_figures
 
 from digitlab.data import Dataset, Split
 from digitlab.errors import RunError
@@ -101,10 +101,16 @@ def test_killed_three_times_it_ends_bit_equal(data: Path, whole: Path, cache: Pa
     process = start(*OPTIONS, "--data", str(data), "--name", "victim", folder=tmp_path, cache=cache)
     for epochs in (1, 5, EPOCHS):  # early, in the middle, and while it judges or draws
         wait_for_epochs(process, run, epochs)
-        process.kill()
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-        assert Run(run).state == "stopped"
+        number = signal.SIGTERM if epochs == 5 else signal.SIGKILL
+        process.send_signal(number)
+        err = process.communicate()[1]
+        if number == signal.SIGKILL:
+            assert process.returncode == -signal.SIGKILL
+            assert Run(run).state == "stopped"
+        else:
+            assert process.returncode == 143
+            assert f"digitlab train --resume {run}" in err.splitlines()[-1]
+            assert Run(run).state in ("interrupted", "stopped")
         process = start("--resume", "victim", "--json", folder=tmp_path, cache=cache, figures=epochs == 5)
     out, err = process.communicate(timeout=180)
     assert process.returncode == 0, err

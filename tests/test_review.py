@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command import in_process
+from helpers.command import in_process
 from PIL import Image
 from test_report_browser import browser, watch
 from test_report_browser import pytestmark as needs_browser

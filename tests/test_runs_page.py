@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.judged_material import HOSTILE, guesses, history
 from hypothesis import given
 from hypothesis import strategies as st
-from judged_material import HOSTILE, guesses, history
 from test_report_browser import CONTRAST, browser, visit  # noqa: F401  (fixtures)
 from test_report_browser import pytestmark as needs_browser
 

@@ -17,12 +17,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import hostile_work as hostile
 import numpy as np
 import pytest
+from helpers import hostile_work as hostile
+from helpers.serving_client import Server, page_with, png, run_info, running
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from serving_client import Server, page_with, png, run_info, running
 
 from digitlab.data import Dataset
 from digitlab.errors import ServingError

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from judged_material import make_content
+from helpers.judged_material import make_content
+from helpers.serving_client import Server, page_with, png, run_info, running
 from PIL import Image
-from serving_client import Server, page_with, png, run_info, running
 from test_report_browser import CONTRAST, browser, pytestmark, watch
 
 from digitlab.data import Dataset

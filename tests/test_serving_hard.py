@@ -15,10 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import hostile_work as hostile
 import numpy as np
 import pytest
-from serving_client import Server, png, run_info, running
+from helpers import hostile_work as hostile
+from helpers.serving_client import Server, png, run_info, running
 
 from digitlab.processes import Pool
 from digitlab.serving import Settings, connections, guard, make_app, models, run_pages
@@ -107,6 +107,27 @@ def test_slow_bodies_go_and_keep_nobody_out(server: Server, picture: bytes, monk
         assert len(slow) == 15
 
 
+def test_a_body_that_comes_evenly_but_never_ends_has_a_deadline(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fast enough for every stretch of time, so that the deadline of the whole body alone can end it."""
+    monkeypatch.setattr(guard, "LEAST", 1)
+    monkeypatch.setattr(guard, "STRETCH", 30.0)
+    monkeypatch.setattr(guard, "BODY_SECONDS", 0.5)
+    with connect(server, BODY) as dripping:
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            for _ in range(600):
+                dripping.sendall(b"a" * 50)
+                dripping.settimeout(0.05)
+                with contextlib.suppress(TimeoutError):
+                    answer += dripping.recv(1000)
+                if answer:
+                    break
+        assert answer.startswith(b"HTTP/1.1 408")
+    assert server.ask("GET", "/health").status == 200
+
+
 def test_bodies_together_have_a_bound(server: Server, picture: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "MAX_HELD", 200_000)
     with connect(server, BODY + b"x" * 90_000) as one:
@@ -190,7 +211,8 @@ def test_told_to_stop_while_busy_it_is_gone(tmp_path: Path, picture: bytes, numb
     hostile_folder = str(Path(__file__).parent)
     start = (
         f"import sys, os; sys.path.append({hostile_folder!r}); os.environ['PYTHONPATH'] = {hostile_folder!r}\n"
-        "import hostile_work; from digitlab.serving import models; models.read = hostile_work.read_slowly\n"
+        "from digitlab.serving import models\n"
+        "from helpers import hostile_work; models.read = hostile_work.read_slowly\n"
         "from digitlab.cli import main; main()"
     )
     with command(cwd=tmp_path, code=start) as (process, server), ThreadPoolExecutor(4) as pool:
@@ -295,7 +317,8 @@ def test_letters_beyond_ascii_after_the_question_mark() -> None:
 
 def test_the_page_of_runs_is_made_once_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from digitlab.runs import overview
-    from digitlab.runs.folder import Run, locked
+    from digitlab.runs.folder import Run
+    from digitlab.runs.lock import locked
 
     made: list[int] = []
     monkeypatch.setattr(overview, "dashboard", lambda *_, **__: str(made.append(1) or len(made)))

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from command import in_process, without_figures
+from helpers.command import in_process, without_figures
 from keras import layers as L
 from playwright.sync_api import expect
 from test_report_browser import CONTRAST, browser, watch

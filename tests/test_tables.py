@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import in_process
+from helpers.command import in_process
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pages import enlarged, mnist

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import in_process as digitlab
-from command import without_figures
-from doc_pages import first_column
+from helpers.command import in_process as digitlab
+from helpers.command import without_figures
+from helpers.doc_pages import first_column
 
 from digitlab.collecting import Collection, teaching
 from digitlab.collecting.collection import Kept, Labelled, png_of

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command import in_process, without_figures
-from serving_client import Server, running
+from helpers.command import in_process, without_figures
+from helpers.serving_client import Server, running
 from test_report_browser import browser, watch
 from test_report_browser import pytestmark as needs_browser
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from command import environment, in_process, without_figures
+from helpers.command import environment, in_process, without_figures
 
 from digitlab.data import Dataset, Split
 from digitlab.errors import DigitlabError, RecipeError, RunError

@@ -44,12 +44,13 @@ def read_bytes(file: Path, most: int) -> bytes:
     return content
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
+def write_atomically(path: Path, content: bytes | str, *, durable: bool = True) -> None:
     """Write a file so that, whenever the process or the machine dies, either the old or the new one is there.
 
     Args:
         path: The file; its folder must exist.
         content: Bytes, or text to be written as UTF-8.
+        durable: Wait until the disk has it; False for what is stale in a moment.
 
     Raises:
         DigitlabError: the disk is full or the folder cannot be written; the old file is untouched.
@@ -66,10 +67,12 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     try:
         with temporary.open("wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
-        _keep_name(path.parent)
+        if durable:
+            _keep_name(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise DigitlabError(

@@ -7,7 +7,9 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from digitlab import in_words
 from digitlab.cli.errors import fail
+from digitlab.cli.termination import ends_on_sigterm, exit_code
 
 if TYPE_CHECKING:
     from digitlab.cli.progress import Quiet
@@ -39,15 +41,18 @@ def train_group(
         if not quiet:
             _say(name, message)
 
-    try:
-        group = train(settings, seeds, watcher=watcher, jobs=jobs, on_event=on_event, **options)
-    except KeyboardInterrupt:
+    def kept() -> str:
         run = getattr(watchers[-1], "run", None) if watchers else None
         called = run.info["group"] if run else began[0].rpartition("-seed")[0] if began else options["name"]
-        how = (
-            f"Resume it by the same command with --name {called}: finished seeds stay" if called else "Nothing is kept"
-        )
-        fail(f"stopped. {how}", 130)
+        if not called:
+            return "stopped. Nothing is kept"
+        return f"stopped. Resume it by the same command with --name {called}: finished seeds stay"
+
+    try:
+        with ends_on_sigterm(kept):
+            group = train(settings, seeds, watcher=watcher, jobs=jobs, on_event=on_event, **options)
+    except KeyboardInterrupt as stop:
+        fail(kept(), exit_code(stop))
     finally:
         for one in watchers:
             if isinstance(one, Lines):
@@ -66,7 +71,7 @@ def _say(name: str, message: dict[str, Any]) -> None:
         width = columns_of(Console(stderr=True))
         line = epoch_line(message, message["epoch"], message["epochs"], before=f"{seed:<7}", width=width)
         print(line, file=sys.stderr, flush=True)
-    elif message["stage"] == "judge":
+    elif message["stage"] == "judge":  # a line of JSON from another process
         print(f"{seed:<7}  judging on the test images …", file=sys.stderr, flush=True)
 
 
@@ -89,8 +94,7 @@ def summary(group: Group) -> dict[str, Any]:
 def closing_words(group: Group) -> str:
     """The result as a person reads it."""
     found, together = group.spread, group.ensemble
-    low, high = found.interval or (found.mean, found.mean)
-    first, last = together.accuracy_interval
+    of_mean = in_words.interval(found.interval or (found.mean, found.mean), of="the mean")
     lines = [
         f"seed {run.info['seed']}  {100 * accuracy:.2f} %  {run.path}"
         for run, accuracy in zip(group.runs, group.accuracies, strict=True)
@@ -99,9 +103,9 @@ def closing_words(group: Group) -> str:
         [
             f"{group.name}: {100 * found.mean:.2f} ± {100 * (found.std or 0):.2f} % correct on the test images, mean "
             f"and standard deviation of {found.n} seeds "
-            f"(95 % interval of the mean {100 * low:.2f} to {100 * high:.2f} %)",
+            f"({of_mean})",
             *lines,
-            f"together  {100 * together.accuracy:.2f} % (95 % interval {100 * first:.2f} to {100 * last:.2f} %): their "
+            f"ensemble  {100 * together.accuracy:.2f} % ({in_words.interval(together.accuracy_interval)}): their "
             f"probabilities averaged; digitlab export {group.name} makes one model of them",
         ]
     )

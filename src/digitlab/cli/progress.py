@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from digitlab.cli.width import columns_of, epoch_line, fitted, left, speed
+from digitlab.runs.states import Stage
 from digitlab.runs.training import Watcher
 
 if TYPE_CHECKING:
@@ -19,15 +20,19 @@ if TYPE_CHECKING:
     from digitlab.learning.state import TrainState
     from digitlab.runs import Run
 
-_STAGES = {"judge": "judging on the test images", "save": "saving", "draw": "drawing figures and report"}
+_STAGES = {
+    Stage.JUDGE: "judging on the test images",
+    Stage.SAVE: "saving",
+    Stage.DRAW: "drawing figures and report",
+}
 
 
 class Quiet(Watcher):
     """Says nothing; sees to it that Keras is imported the quick way, and only once data and names are known good."""
 
-    def stage(self, name: str) -> None:
+    def stage(self, name: Stage) -> None:
         """Import Keras when the model is about to be built."""
-        if name == "build":
+        if name == Stage.BUILD:
             from digitlab.startup import import_keras_quickly
 
             import_keras_quickly()
@@ -108,7 +113,7 @@ class Lines(Quiet):
         row = {name: values[-1] for name, values in state.history.items()}
         self._console.print(epoch_line(row, state.epoch, epochs, images=self._images, width=self._width))
 
-    def stage(self, name: str) -> None:
+    def stage(self, name: Stage) -> None:
         """Say what comes after training."""
         super().stage(name)
         if name in _STAGES:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from digitlab import in_words
 from digitlab.cli.errors import fail
 from digitlab.files import printable
 
@@ -84,7 +85,6 @@ def print_table(rows: list[dict[str, Any]], console: Console | None = None) -> N
     from rich.console import Console
 
     from digitlab.cli.width import GAP, columns_of, fitting_columns
-    from digitlab.showing.wording import duration
 
     console = console or Console(highlight=False)
     table = [[heading for heading, _, _ in COLUMNS]]
@@ -98,7 +98,7 @@ def print_table(rows: list[dict[str, Any]], console: Console | None = None) -> N
                 f"{row['epochs_done']}/{row['epochs']}" if row["epochs"] else "",
                 f"{row['parameters']:,}" if row["parameters"] else "",
                 f"{100 * accuracy:.2f} %" if accuracy is not None else "",
-                duration(row["seconds"]) if row["seconds"] else "",
+                in_words.duration(row["seconds"]) if row["seconds"] else "",
             ]
         )
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -114,9 +114,10 @@ def print_table(rows: list[dict[str, Any]], console: Console | None = None) -> N
 
 def _row(run: Run) -> dict[str, Any]:
     from digitlab.errors import RunError
+    from digitlab.runs.states import State
 
     info, damage = run.info, run.damage
-    state = "damaged" if damage else run.state
+    state = State.DAMAGED if damage else run.state
     try:
         done = len(run.history.get("epoch", []))
     except RunError:
@@ -131,7 +132,7 @@ def _row(run: Run) -> dict[str, Any]:
         "epochs_done": done,
         "epochs": info["recipe"]["epochs"],
         "parameters": info["parameters"],
-        "test_accuracy": run.evaluation.accuracy if state == "finished" else None,
+        "test_accuracy": run.evaluation.accuracy if state == State.FINISHED else None,
         "seconds": info.get("seconds", {}).get("total"),
         "damage": damage or None,
     }
@@ -139,11 +140,15 @@ def _row(run: Run) -> dict[str, Any]:
 
 def _damaged_row(path: Path, why: str) -> dict[str, Any]:
     """A run whose run.json cannot be used."""
+    from digitlab.runs.states import State
+
     unknown = ("recipe", "seed", "created", "epochs_done", "epochs", "parameters", "test_accuracy", "seconds")
-    return {"name": path.name, "path": str(path), "state": "damaged", "damage": why, **dict.fromkeys(unknown)}
+    return {"name": path.name, "path": str(path), "state": State.DAMAGED, "damage": why, **dict.fromkeys(unknown)}
 
 
 def _show(run: Run) -> None:
+    from digitlab.runs.states import State
+
     info = run.info
     recipe = info["recipe"]
     print(f"{printable(run.name)}: {recipe.get('description', recipe['name'])}, {run.state}")
@@ -151,7 +156,7 @@ def _show(run: Run) -> None:
     print(f"recipe    {recipe['name']}, seed {info['seed']}, {recipe['epochs']} epochs")
     counts = info["data"]["counts"]
     print(f"data      {info['data']['name']}: " + ", ".join(f"{n:,} {part}" for part, n in counts.items()))
-    if run.state != "finished":
+    if run.state != State.FINISHED:
         print(f"resume    digitlab train --resume {run.path}")
         return
     print()
@@ -160,8 +165,7 @@ def _show(run: Run) -> None:
 
 
 def _print_evaluation(e: Evaluation, classes: Sequence[str]) -> None:
-    low, high = e.accuracy_interval
-    print(f"accuracy           {100 * e.accuracy:.2f} %  (95 % interval {100 * low:.2f} to {100 * high:.2f} %)")
+    print(f"accuracy           {100 * e.accuracy:.2f} %  ({in_words.interval(e.accuracy_interval)})")
     print(f"mistakes           {e.samples - e.correct:,} of {e.samples:,}")
     print(f"log loss           {e.log_loss:.4f}" + _after(e.calibrated_log_loss))
     print(f"Brier score        {e.brier_score:.4f}" + _after(e.calibrated_brier_score))

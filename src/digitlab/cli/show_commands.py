@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from digitlab import in_words
 from digitlab.cli.errors import fail
 from digitlab.errors import RecipeError
 from digitlab.files import write_atomically
@@ -25,7 +26,7 @@ def recipes(
 ) -> None:
     """List the recipes: network, parameters, and what each achieves."""
     from digitlab.learning.recipe import FIELDS, RECIPES, recipe
-    from digitlab.learning.results import duration, measured
+    from digitlab.learning.results import measured
 
     results = measured()
     if name is not None:
@@ -60,7 +61,7 @@ def recipes(
         line = f"[bold]{r.name:<15}[/] "
         if row:
             line += f"{row.parameters:>10,}  {row.short():>14} {row.seeds:>6}  {100 * row.ensemble:>6.2f} %  "
-            line += f"{duration(row.seconds):>8}"
+            line += f"{in_words.duration(row.seconds):>12}"
         else:
             line += f"{'':>10}  {'not measured':>14} {'':>6}  {'':>8}  {'':>8}"
         # Beside the numbers where it fits, else below them: a wrapped cell is hard to read.

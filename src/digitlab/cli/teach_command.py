@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from digitlab import in_words
 from digitlab.cli.errors import fail
+from digitlab.cli.termination import ends_on_sigterm, exit_code
 
 if TYPE_CHECKING:
     from digitlab.collecting.teaching import Judged, Teaching
     from digitlab.runs import Run
+
+STOPPED = "stopped; teach it again, it takes a minute"
 
 
 def teach(
@@ -31,11 +35,13 @@ def teach(
     watcher = Quiet() if quiet else Lines()
     chosen = {name: options[name] for name in ("engine", "folder", "name")}
     try:
-        run, teaching = fine_tune(
-            parent, data, held_back=held_back, watcher=watcher, stopwatch=Stopwatch(cli.STARTED), **chosen, **changes
-        )
-    except KeyboardInterrupt:
-        fail("stopped; teach it again, it takes a minute", 130)
+        with ends_on_sigterm(lambda: STOPPED):
+            clock = Stopwatch(cli.STARTED)
+            run, teaching = fine_tune(
+                parent, data, held_back=held_back, watcher=watcher, stopwatch=clock, **chosen, **changes
+            )
+    except KeyboardInterrupt as stop:
+        fail(STOPPED, exit_code(stop))
     finally:
         if isinstance(watcher, Lines):
             watcher.close()
@@ -71,5 +77,4 @@ def _line(judged: Judged) -> str:
 def _interval(judged: Judged) -> str:
     if judged.interval is None:
         return ""
-    low, high = judged.interval
-    return f" (95 % {low:+.2f} to {high:+.2f})"
+    return f" ({in_words.interval_of_points(*judged.interval)})"

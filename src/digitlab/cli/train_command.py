@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from digitlab import in_words
 from digitlab.cli.errors import Options, fail
 from digitlab.cli.group_command import train_group
 from digitlab.cli.teach_command import teach
+from digitlab.cli.termination import ends_on_sigterm, exit_code
 from digitlab.errors import RecipeError
 from digitlab.learning.recipe import FIELDS, RECIPES
 from digitlab.learning.recipe import recipe as make_recipe
@@ -108,14 +110,14 @@ def _train(
     watcher = Quiet() if quiet else Lines()
     stopwatch = training.Stopwatch(cli.STARTED)
     try:
-        with in_browser(watcher, runs, wanted=open_page) as told:
+        with ends_on_sigterm(lambda: _kept(watcher)), in_browser(watcher, runs, wanted=open_page) as told:
             if resume is not None:
                 _same_cores(resume, runs)
                 run = training.resume(resume, model=model, folder=runs, watcher=told, stopwatch=stopwatch)
             else:
                 run = training.train(settings, watcher=told, stopwatch=stopwatch, **options)
-    except KeyboardInterrupt:
-        _stopped(watcher)
+    except KeyboardInterrupt as stop:
+        fail(_kept(watcher), exit_code(stop))
     finally:
         if isinstance(watcher, Lines):
             watcher.close()
@@ -145,13 +147,13 @@ def _units(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-def _stopped(watcher: Any) -> None:
+def _kept(watcher: Any) -> str:
+    """What a person who stopped it wants to know."""
     run = getattr(watcher, "run", None)
     if run is None:
-        fail("stopped before training began", 130)
-    else:
-        done, epochs = watcher.finished_epochs, run.recipe.epochs
-        fail(f"stopped; {done} of {epochs} epochs are kept. Resume it with: digitlab train --resume {run.path}", 130)
+        return "stopped before training began"
+    done, epochs = watcher.finished_epochs, run.recipe.epochs
+    return f"stopped; {done} of {epochs} epochs are kept. Resume it with: digitlab train --resume {run.path}"
 
 
 def summary(run: Run) -> dict[str, Any]:
@@ -173,14 +175,12 @@ def summary(run: Run) -> dict[str, Any]:
 
 def closing_words(run: Run) -> str:
     """The result as a person reads it."""
-    from digitlab.showing.wording import duration
-
     info, e = run.info, run.evaluation
-    low, high = e.accuracy_interval
+    training = in_words.duration(sum(run.history["seconds"]))
     classes = info["data"]["classes"]
     lines = [
         f"{100 * e.accuracy:.2f} % correct on {e.samples:,} test images "
-        f"(95 % interval {100 * low:.2f} to {100 * high:.2f} %), {e.samples - e.correct:,} mistakes"
+        f"({in_words.interval(e.accuracy_interval)}), {e.samples - e.correct:,} mistakes"
     ]
     if e.confusions:
         often = (f"{classes[c.true]} read as {classes[c.predicted]} ({c.count})" for c in e.confusions[:3])
@@ -188,7 +188,7 @@ def closing_words(run: Run) -> str:
     lines += [
         f"run     {run.path}",
         f"report  {run.path / 'report.html'}  (open it in a browser)",
-        f"time    {duration(info['seconds']['total'])}, of which {duration(sum(run.history['seconds']))} training",
+        f"time    {in_words.duration(info['seconds']['total'])}, of which {training} training",
     ]
     return "\n".join(lines)
 

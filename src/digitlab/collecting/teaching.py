@@ -22,8 +22,10 @@ from digitlab.collecting.own_images import HeldBack, OwnImages, hold_back, read_
 from digitlab.data import Dataset, Split, load
 from digitlab.errors import DataError, RunError
 from digitlab.learning.recipe import RECIPES, Recipe
-from digitlab.runs.folder import FORMAT, Run, open_run, write_json
+from digitlab.runs.folder import FORMAT, Run, write_json
 from digitlab.runs.gather import dataset_of
+from digitlab.runs.register import open_run
+from digitlab.runs.states import State
 from digitlab.runs.training import Stopwatch, Watcher, train
 
 if TYPE_CHECKING:
@@ -201,7 +203,7 @@ def parent_of(reference: str | Path, folder: str | Path | None = None) -> Parent
         recipe = dataclasses.replace(RECIPES["tiny"], network="reader")
         return Parent("reader", lambda: keras_from_onnx(file), recipe, load(), _sha256(file))
     run = open_run(reference, folder)
-    if run.state != "finished":
+    if run.state != State.FINISHED:
         raise RunError(f"{run.path}: not finished (it is {run.state}). Finish it: digitlab train --resume {run.path}")
 
     def make() -> Any:

@@ -11,18 +11,19 @@ from __future__ import annotations
 import contextlib
 import gzip
 import hashlib
+import io
 import math
 import os
 import struct
-import tempfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from digitlab.errors import DataError
-from digitlab.files import read_bytes
+from digitlab.errors import DataError, DigitlabError
+from digitlab.files import read_bytes, write_atomically
 
 IMAGES_MAGIC = 0x00000803  # unsigned bytes, three axes: image, row, column
 LABELS_MAGIC = 0x00000801  # unsigned bytes, one axis
@@ -37,7 +38,6 @@ BEST_PACKING = 1032
 # Ten times the largest data set of its kind (EMNIST, 640 MB).
 MAX_BYTES = 8 << 30
 _PIECE = 1 << 20  # 1 MiB unpacked at a time: memory follows what is really in the file
-_SLICE = 1 << 16  # bytes of a packed file handed to zlib at a time
 _LONGEST_SIDE = 65_535  # pixels; no data set comes near, and products of such sides stay far from overflow
 
 
@@ -189,8 +189,8 @@ def header(array: NDArray[np.uint8]) -> bytes:
 def write(path: str | Path, array: NDArray[np.uint8]) -> None:
     """Write pictures or labels as an IDX file; packed with gzip if the name ends in `.gz`.
 
-    The file appears whole or not at all: it is written beside its place, flushed to disk, then renamed. A packed file
-    carries no name and no time, so the same array always gives the same bytes.
+    The file appears whole or not at all. A packed file carries no name and no time, so the same array always gives the
+    same bytes.
 
     Args:
         path: Where to write; an existing file is replaced.
@@ -211,23 +211,9 @@ def write(path: str | Path, array: NDArray[np.uint8]) -> None:
     if path.suffix == ".gz":
         content = gzip.compress(content, mtime=0)
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            # mkstemp gives 0600; a data set is as readable as any other new file.
-            umask = os.umask(0)
-            os.umask(umask)
-            Path(temporary).chmod(0o666 & ~umask)
-            Path(temporary).replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
-            raise
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror or error}). Is the folder there?") from None
+        write_atomically(path, content)
+    except DigitlabError as error:
+        raise DataError(str(error)) from None
 
 
 def sha256(array: NDArray[np.uint8]) -> str:
@@ -268,42 +254,61 @@ def _read_bytes(path: str | Path) -> bytes:
 def _decode(content: bytes, name: str, kind: str) -> tuple[int, tuple[int, ...], NDArray[np.uint8]]:
     """Check the whole file; give its magic number, its axes, and its values as one run of bytes."""
     packed = content.startswith(_GZIP_MAGIC)
-    stream = _Unpacker(content, name) if packed else None
-    start = stream.read(4 + 4 * 3) if stream else content[: 4 + 4 * 3]
-    magic, shape = _parse_header(start, name, kind)
-    skip = 4 + 4 * len(shape)
-    expected = math.prod(shape) * (4 if magic == MATRIX_MAGIC else 1)
-    announced = f"{' x '.join(map(str, shape))} {'pixels' if kind == 'images' else kind}"
-
-    possible = len(content) * BEST_PACKING if packed else len(content) - skip
-    if expected > possible:
-        came = f"a gzip file of {len(content):,} bytes" if packed else f"{max(possible, 0):,} bytes after the header"
-        raise DataError(f"{name}: {came}, expected {expected:,} bytes for {announced}. Is the file cut off?")
-    if stream is None:
-        if possible > expected:
-            raise _too_long(name, expected, announced)
-        return magic, shape, np.frombuffer(content, np.uint8, offset=skip)
-
-    values = np.empty(expected, np.uint8)
-    filled = min(len(start) - skip, expected)
-    if len(start) - skip > expected:
-        raise _too_long(name, expected, announced)
-    values[:filled] = np.frombuffer(start, np.uint8, count=filled, offset=skip)
-    while filled < expected:
-        piece = stream.read(min(_PIECE, expected - filled))
-        if not piece:
+    with _unpacking(name), gzip.GzipFile(fileobj=io.BytesIO(content)) if packed else io.BytesIO(content) as stream:
+        magic, shape = _read_header(stream, name, kind)
+        expected = math.prod(shape) * (4 if magic == MATRIX_MAGIC else 1)
+        announced = f"{' x '.join(map(str, shape))} {'pixels' if kind == 'images' else kind}"
+        possible = len(content) * BEST_PACKING if packed else len(content) - stream.tell()
+        if expected > possible:
+            came = f"a gzip file of {len(content):,} bytes" if packed else f"{possible:,} bytes after the header"
+            raise DataError(f"{name}: {came}, expected {expected:,} bytes for {announced}. Is the file cut off?")
+        if packed:
+            values = np.empty(expected, np.uint8)
+            filled = _fill(values, stream)
+            if filled < expected:
+                raise DataError(
+                    f"{name}: {filled:,} bytes after the header, expected {expected:,} bytes for {announced}."
+                    " Is the file cut off?"
+                )
+        else:
+            values = np.frombuffer(content, np.uint8, expected, offset=stream.tell())
+            stream.seek(expected, os.SEEK_CUR)
+        if stream.read(1):
             raise DataError(
-                f"{name}: {filled:,} bytes after the header, expected {expected:,} bytes for {announced}."
-                " Is the file cut off?"
+                f"{name}: more bytes than the header announces, expected {expected:,} for {announced}."
+                " Is the file damaged?"
             )
-        values[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)
-        filled += len(piece)
-    if stream.read(1):
-        raise _too_long(name, expected, announced)
     return magic, shape, values
 
 
-def _parse_header(start: bytes, name: str, kind: str) -> tuple[int, tuple[int, ...]]:
+def _fill(values: NDArray[np.uint8], stream: gzip.GzipFile | io.BytesIO) -> int:
+    """Read into an array until it is full or the stream ends; memory follows what is really in the file."""
+    filled = 0
+    while filled < len(values):
+        piece = stream.read(min(_PIECE, len(values) - filled))
+        if not piece:
+            break
+        values[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)
+        filled += len(piece)
+    return filled
+
+
+@contextlib.contextmanager
+def _unpacking(name: str) -> Iterator[None]:
+    """What the gzip module says of a damaged file, as a DataError."""
+    try:
+        yield
+    except EOFError:
+        raise DataError(f"{name}: gzip data end too early, expected a whole IDX file. Is the file cut off?") from None
+    except (OSError, zlib.error) as error:
+        reason = str(error).rpartition(": ")[2]
+        raise DataError(
+            f"{name}: damaged gzip data ({reason}), expected a whole IDX file. Fetch the file again."
+        ) from None
+
+
+def _read_header(stream: gzip.GzipFile | io.BytesIO, name: str, kind: str) -> tuple[int, tuple[int, ...]]:
+    start = stream.read(4)
     wanted = IMAGES_MAGIC if kind == "images" else LABELS_MAGIC
     if len(start) < 4:
         raise DataError(f"{name}: {len(start)} bytes, expected an IDX file of {kind}. Is the file empty or cut off?")
@@ -320,6 +325,7 @@ def _parse_header(start: bytes, name: str, kind: str) -> tuple[int, tuple[int, .
             " Are the two files swapped?"
         )
     axes = _AXES[magic]
+    start += stream.read(4 * axes)
     if len(start) < 4 + 4 * axes:
         raise DataError(f"{name}: {len(start)} bytes, expected a header of {4 + 4 * axes}. Is the file cut off?")
     shape = struct.unpack_from(f">{axes}I", start, 4)
@@ -327,49 +333,3 @@ def _parse_header(start: bytes, name: str, kind: str) -> tuple[int, tuple[int, .
         sides = " x ".join(map(str, shape[1:]))
         raise DataError(f"{name}: axes of {sides}, expected sides of 1 to {_LONGEST_SIDE}. Is the file damaged?")
     return magic, shape
-
-
-def _too_long(name: str, expected: int, announced: str) -> DataError:
-    return DataError(
-        f"{name}: more bytes than the header announces, expected {expected:,} for {announced}. Is the file damaged?"
-    )
-
-
-class _Unpacker:
-    """A gzip file in memory, unpacked a piece at a time so that a small file cannot ask for gigabytes."""
-
-    def __init__(self, content: bytes, name: str) -> None:
-        self._name = name
-        self._content = memoryview(content)
-        self._position = 0
-        self._inflate = zlib.decompressobj(31)  # 31: gzip with its checksum
-
-    def read(self, most: int) -> bytes:
-        """Give up to `most` bytes, fewer only at the end of the file."""
-        pieces: list[bytes] = []
-        wanted = most
-        while wanted:
-            if self._inflate.eof:
-                self._position -= len(self._inflate.unused_data)
-                if self._position == len(self._content):
-                    break
-                self._inflate = zlib.decompressobj(31)  # gzip files may be strung together
-            # Fed in slices: zlib copies what it has not used yet on every call, which for a whole file is quadratic.
-            packed: bytes | memoryview = self._inflate.unconsumed_tail
-            if not packed:
-                packed = self._content[self._position : self._position + _SLICE]
-                self._position += len(packed)
-            try:
-                piece = self._inflate.decompress(packed, wanted)
-            except zlib.error as error:
-                reason = str(error).rpartition(": ")[2]
-                raise DataError(
-                    f"{self._name}: damaged gzip data ({reason}), expected a whole IDX file. Fetch the file again."
-                ) from None
-            if not packed and not piece and not self._inflate.eof:
-                raise DataError(
-                    f"{self._name}: gzip data end too early, expected a whole IDX file. Is the file cut off?"
-                )
-            pieces.append(piece)
-            wanted -= len(piece)
-        return b"".join(pieces)

@@ -13,9 +13,10 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from digitlab import in_words
 from digitlab.errors import DataError
 from digitlab.judging.calibration import check_probabilities
-from digitlab.judging.verdict import CONFIDENCE, chance_words, lead_words, ordered, p_words, range_words
+from digitlab.judging.verdict import CONFIDENCE, chance_words, lead_words, ordered, p_words
 
 _Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
@@ -139,7 +140,7 @@ class GroupComparison:
             return f"{said}."
         low, high = sorted(math.copysign(1, self.difference) * end for end in self.general_interval)
         verdict = "may turn on" if low <= 0 <= high else "would hold for"
-        return f"{said}; it {verdict} other images of the same kind ({range_words(low, high)} points)."
+        return f"{said}; it {verdict} other images of the same kind ({in_words.points(low, high)} points)."
 
 
 def compare_runs(

@@ -6,15 +6,14 @@ of `evaluate` with 10,000 test and 5,000 validation images 0.04 s. The tests hol
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from digitlab import in_words
 from digitlab.errors import DataError
 from digitlab.judging.calibration import (
     Reliability,
@@ -25,6 +24,8 @@ from digitlab.judging.calibration import (
     fit_temperature,
     log_loss,
 )
+from digitlab.judging.plain import READ, plain
+from digitlab.judging.rates import Confusion, RiskCoverage, confusions_in, per_class, risk_coverage, wilson_interval
 
 __all__ = [
     "Confusion",
@@ -38,38 +39,8 @@ __all__ = [
 ]
 
 BINS = 15
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """One kind of mistake: "4 read as 9: 12 of 982".
-
-    Attributes:
-        true: the label.
-        predicted: what it was read as.
-        count: how often, >= 1.
-        support: pictures with that label.
-    """
-
-    true: int
-    predicted: int
-    count: int
-    support: int
-
-    def __str__(self) -> str:
-        return f"{self.true} read as {self.predicted}: {self.count} of {self.support}"
-
-
-class RiskCoverage(NamedTuple):
-    """What refusing the least certain pictures buys.
-
-    Attributes:
-        coverage: (points,) float64, rising to 1: the fraction that is answered, the surest first.
-        error_rate: (points,) float64: the fraction of these that is wrong.
-    """
-
-    coverage: NDArray[np.float64]
-    error_rate: NDArray[np.float64]
+# Fields with a value per image, kept in `predictions.npz`.
+_PER_IMAGE = ("predicted", "confidence")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -131,8 +102,8 @@ class Evaluation:
     coverage: RiskCoverage
 
     def __repr__(self) -> str:
-        low, high = self.accuracy_interval
-        return f"Evaluation({self.correct:,} of {self.samples:,} right, {self.accuracy:.2%}, {low:.2%} to {high:.2%})"
+        ends = in_words.percents(self.accuracy_interval)
+        return f"Evaluation({self.correct:,} of {self.samples:,} correct, {100 * self.accuracy:.2f} %, {ends})"
 
     def _repr_html_(self) -> str:
         from digitlab.judging.notebook import evaluation_card
@@ -149,7 +120,7 @@ class Evaluation:
             >>> values["accuracy"], values["confusion"], values["temperature"]
             (1.0, [[1, 0], [0, 1]], None)
         """
-        return {name: _plain(getattr(self, name)) for name in self.__dataclass_fields__ if name not in _PER_IMAGE}
+        return {name: plain(getattr(self, name)) for name in self.__dataclass_fields__ if name not in _PER_IMAGE}
 
     @classmethod
     def from_dict(
@@ -179,7 +150,7 @@ class Evaluation:
             if name not in values:
                 raise DataError(f"metrics: no {name!r}, expected all fields of an evaluation; judge the run again")
             try:
-                fields[name] = _READ.get(name, float)(values[name])
+                fields[name] = READ.get(name, float)(values[name])
             except (TypeError, ValueError, LookupError) as error:
                 raise DataError(f"metrics: {name!r} cannot be read ({error}); judge the run again") from error
         return cls(**fields, predicted=np.asarray(predicted, np.int64), confidence=np.asarray(confidence, np.float64))
@@ -225,7 +196,7 @@ def evaluate(
     confidence = values.max(axis=1)
     right = predicted == truth
     confusion = np.bincount(truth * k + predicted, minlength=k * k).reshape(k, k)
-    precision, recall, f1 = _per_class(confusion)
+    precision, recall, f1 = per_class(confusion)
     wrong = np.flatnonzero(~right)
     doubts = tuple(sorted({int(index) for index in doubtful if index < samples}))
     reliability = bin_confidence(confidence, right, BINS)
@@ -255,7 +226,7 @@ def evaluate(
         recall=recall,
         f1=f1,
         support=confusion.sum(axis=1),
-        confusions=_confusions(confusion),
+        confusions=confusions_in(confusion),
         mistakes=wrong[np.argsort(-confidence[wrong], kind="stable")],
         predicted=predicted,
         confidence=confidence,
@@ -265,139 +236,3 @@ def evaluate(
         calibrated_reliability=calibrated_reliability,
         coverage=risk_coverage(confidence, right),
     )
-
-
-def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Where the true accuracy lies, from `correct` right answers of `total`; also honest near 0 and 1.
-
-    Args:
-        correct: right answers, 0 to total.
-        total: all answers, >= 1.
-        confidence: of the interval, in (0, 1).
-
-    Returns:
-        (low, high), both in [0, 1].
-
-    Raises:
-        ValueError: numbers outside these ranges.
-
-    Example:
-        >>> low, high = wilson_interval(9800, 10000)
-        >>> round(low, 4), round(high, 4)
-        (0.9771, 0.9826)
-
-    Reference:
-        E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927).
-    """
-    if not (0 <= correct <= total and total >= 1):
-        raise ValueError(f"wilson_interval: {correct} of {total}, expected 0 <= correct <= total and total >= 1")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence: {confidence}, expected between 0 and 1")
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    rate = correct / total
-    centre = (rate + z * z / (2 * total)) / (1 + z * z / total)
-    half = z / (1 + z * z / total) * math.sqrt(rate * (1 - rate) / total + z * z / (4 * total * total))
-    # At 0 and at total the formula gives 0 and 1 but for rounding.
-    return (0.0 if correct == 0 else centre - half), (1.0 if correct == total else centre + half)
-
-
-def risk_coverage(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> RiskCoverage:
-    """Follow the error rate while the least certain pictures are refused one after the other.
-
-    Pictures of equal confidence (many say exactly 1.0 in float32) cannot be told apart by a threshold, so a part of
-    them counts with their common error rate.
-
-    Args:
-        confidence: (n,) float, top-1 probabilities, n >= 1.
-        right: (n,) bool.
-
-    Returns:
-        At most 200 points: 100 in even steps of coverage (1 % each from 100 pictures on), 100 ever finer towards
-        refusing nothing, where the useful ones lie.
-
-    Example:
-        >>> curve = risk_coverage(np.array([0.9, 0.8, 0.7, 0.6]), np.array([True, True, True, False]))
-        >>> curve.coverage.tolist(), curve.error_rate.tolist()
-        ([0.25, 0.5, 0.75, 1.0], [0.0, 0.0, 0.0, 0.25])
-    """
-    total = len(confidence)
-    _, group = np.unique(-confidence, return_inverse=True)
-    answered = np.concatenate([[0], np.cumsum(np.bincount(group))])
-    errors = np.concatenate([[0], np.cumsum(np.bincount(group, weights=~right))])
-    even = np.rint(np.linspace(0, total, 101)[1:])
-    fine = total - np.rint(np.geomspace(1, total, 100)) if total > 1 else even
-    kept = np.unique(np.concatenate([even, fine]))
-    kept = kept[kept > 0]
-    return RiskCoverage(kept / total, np.interp(kept, answered, errors) / kept)
-
-
-def _per_class(confusion: NDArray[np.int64]) -> tuple[NDArray[np.float64], ...]:
-    hits, answers, support = np.diag(confusion), confusion.sum(axis=0), confusion.sum(axis=1)
-    with np.errstate(invalid="ignore"):  # 0 / 0 is nan: there is no such rate
-        return hits / answers, hits / support, 2 * hits / (answers + support)
-
-
-def _confusions(confusion: NDArray[np.int64]) -> tuple[Confusion, ...]:
-    support = confusion.sum(axis=1)
-    found = [
-        Confusion(int(true), int(predicted), int(confusion[true, predicted]), int(support[true]))
-        for true, predicted in np.argwhere(confusion)
-        if true != predicted
-    ]
-    # Among equally frequent ones the rarer digit first, as it suffers more; then by number, so that order is fixed.
-    return tuple(sorted(found, key=lambda one: (-one.count, one.support, one.true, one.predicted)))
-
-
-_PER_IMAGE = ("predicted", "confidence")
-
-
-def _plain(value: Any) -> Any:
-    """Turn a field into what `json.dumps(..., allow_nan=False)` takes."""
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, RiskCoverage):
-        return {name: _plain(part) for name, part in value._asdict().items()}
-    if isinstance(value, Reliability | Confusion):
-        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _integers(value: Any) -> NDArray[np.int64]:
-    return np.asarray(value, np.int64)
-
-
-def _floats(value: Any) -> NDArray[np.float64]:
-    return np.asarray(value, np.float64)  # None becomes nan
-
-
-def _optional(value: Any) -> float | None:
-    return None if value is None else float(value)
-
-
-def _reliability(value: Any) -> Reliability:
-    return Reliability(
-        edges=_floats(value["edges"]),
-        counts=_integers(value["counts"]),
-        confidence=_floats(value["confidence"]),
-        accuracy=_floats(value["accuracy"]),
-    )
-
-
-# How `from_dict` reads a field that is not a plain float.
-_READ: dict[str, Any] = {
-    "samples": int,
-    "correct": int,
-    "accuracy_interval": lambda value: (float(value[0]), float(value[1])),
-    **dict.fromkeys(
-        ("temperature", "calibrated_log_loss", "calibrated_brier_score", "calibrated_calibration_error"), _optional
-    ),
-    **dict.fromkeys(("confusion", "support", "mistakes"), _integers),
-    **dict.fromkeys(("precision", "recall", "f1"), _floats),
-    "confusions": lambda value: tuple(Confusion(**{name: int(one[name]) for name in one}) for one in value),
-    **dict.fromkeys(("doubtful", "doubtful_mistakes"), lambda value: tuple(int(index) for index in value)),
-    "reliability": _reliability,
-    "calibrated_reliability": lambda value: None if value is None else _reliability(value),
-    "coverage": lambda value: RiskCoverage(_floats(value["coverage"]), _floats(value["error_rate"])),
-}

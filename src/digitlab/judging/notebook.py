@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from digitlab import in_words
 from digitlab.notebook import card
 
 
@@ -13,9 +14,8 @@ def evaluation_card(evaluation: Any) -> str:
     Args:
         evaluation: a `digitlab.judging.metrics.Evaluation`.
     """
-    low, high = evaluation.accuracy_interval
     rows = [
-        ("accuracy", f"{100 * evaluation.accuracy:.2f} % (95 % interval {100 * low:.2f} to {100 * high:.2f} %)"),
+        ("accuracy", f"{100 * evaluation.accuracy:.2f} % ({in_words.interval(evaluation.accuracy_interval)})"),
         ("mistakes", f"{evaluation.samples - evaluation.correct:,} of {evaluation.samples:,}"),
         ("log loss", f"{evaluation.log_loss:.4f}"),
     ]

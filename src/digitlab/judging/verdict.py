@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from digitlab import in_words
+
 CONFIDENCE = 0.95
 
 
@@ -26,14 +28,7 @@ def lead_words(difference: float, interval: tuple[float, float] | None) -> str:
     if interval is None:
         return said
     low, high = sorted(math.copysign(1, difference) * end for end in interval)
-    return f"{said} (95 % interval {range_words(low, high)})"
-
-
-def range_words(low: float, high: float) -> str:
-    """Write both ends of an interval of percentage points."""
-    # Two digits are one image of 10,000; a third where an end would read as 0.00.
-    digits = 2 if min(abs(low), abs(high)) >= 0.05 else 3
-    return f"{low:.{digits}f} to {high:.{digits}f}"
+    return f"{said} ({in_words.interval_of_points(low, high)})"
 
 
 def chance_words(p_value: float) -> str:

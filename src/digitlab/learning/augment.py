@@ -6,11 +6,15 @@ exactly and no state has to be kept. No flips, and rotation within 20 degrees: a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from digitlab.learning.kinds import Number
 from digitlab.learning.recipe import Recipe
+
+if TYPE_CHECKING:
+    import jax
 
 # Knots of the elastic field along one side; 7 over 28 pixels bend a stroke without breaking it (Simard's sigma 4).
 _KNOTS = 7
@@ -30,14 +34,16 @@ def active(recipe: Recipe) -> bool:
     return any(getattr(recipe, name) for name in STRENGTHS)
 
 
-def step_key(seed: int, step: Any) -> Any:
+def step_key(seed: int, step: Number) -> jax.Array:
     """The random key of a training step, from the recipe's seed and the number of the step in the whole run."""
     import jax
 
     return jax.random.fold_in(jax.random.key(seed), step)
 
 
-def apply(key: Any, images: Any, recipe: Recipe, strengths: Any = None) -> Any:
+def apply(
+    key: jax.Array, images: np.ndarray | jax.Array, recipe: Recipe, strengths: np.ndarray | jax.Array | None = None
+) -> jax.Array:
     """Change each picture at random, as far as the recipe's fields allow.
 
     Strokes are thickened or thinned first, while the picture is sharp; then one bilinear interpolation does the
@@ -96,7 +102,7 @@ def apply(key: Any, images: Any, recipe: Recipe, strengths: Any = None) -> Any:
     return _sampled(images, rows, columns)
 
 
-def _thickened(images: Any, amounts: Any) -> Any:
+def _thickened(images: jax.Array, amounts: jax.Array) -> jax.Array:
     """Each picture drawn towards its dilation (amount above 0) or its erosion (below 0) by one pixel; amounts (n,)."""
     import jax.numpy as jnp
 
@@ -109,7 +115,7 @@ def _thickened(images: Any, amounts: Any) -> Any:
     return images + jnp.where(share > 0, share * (thick - images), share * (images - thin))
 
 
-def _smooth_field(key: Any, count: int, height: int, width: int) -> Any:
+def _smooth_field(key: jax.Array, count: int, height: int, width: int) -> jax.Array:
     """Smooth random displacements down and across, (2, n, height, width), of standard deviation 1.
 
     Normal numbers on a coarse grid, spread by Gaussian bumps in two small matrix products: 98 random numbers a picture
@@ -128,7 +134,7 @@ def _smooth_field(key: Any, count: int, height: int, width: int) -> Any:
     return jnp.einsum("yk,dnkl,xl->dnyx", bumps(height), knots, bumps(width))
 
 
-def _sampled(images: Any, rows: Any, columns: Any) -> Any:
+def _sampled(images: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
     """Pictures read at fractional places (n, h, w) by bilinear interpolation, 0 outside."""
     import jax.numpy as jnp
 
@@ -140,7 +146,7 @@ def _sampled(images: Any, rows: Any, columns: Any) -> Any:
     below, right = rows - top, columns - left
     corner = (top.astype(jnp.int32) * (width + 3) + left.astype(jnp.int32)).reshape(count, -1)
 
-    def at(offset: int) -> Any:
+    def at(offset: int) -> jax.Array:
         found = jnp.take_along_axis(framed, corner + offset, axis=1, mode="promise_in_bounds")
         return found.reshape(count, height, width)
 

@@ -7,14 +7,14 @@ import os
 import random
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 from digitlab.errors import DigitlabError
+from digitlab.learning.kinds import Keras
 
 _seeding = threading.RLock()
 
 
-def import_keras() -> Any:
+def import_keras() -> Keras:
     """Import Keras on the user's backend: `KERAS_BACKEND` if set, else JAX.
 
     Why not Keras' own default: `~/.keras/keras.json`, which Keras writes by itself on first import, names TensorFlow.

@@ -5,15 +5,19 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from digitlab.learning.batches import LabelledImages, epoch_permutation, padded_chunks, steps_per_epoch
+from digitlab.learning.kinds import Carry, Model, Sums, Values
 from digitlab.learning.optimizer import assign_variables, ema_weights, make_loss, make_optimizer
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.state import TrainState
 from digitlab.learning.step import numbers, program
+
+if TYPE_CHECKING:
+    import jax
 
 # A stretch is what the device does between two looks at the clock and the keyboard.
 STRETCH_SECONDS = 0.2
@@ -29,7 +33,7 @@ class CompiledTrainer:
 
     def __init__(
         self,
-        model: Any,
+        model: Model,
         recipe: Recipe,
         training: LabelledImages,
         validation: LabelledImages | None,
@@ -47,9 +51,9 @@ class CompiledTrainer:
             assign_variables(variables, resume.weights, "weights")
             assign_variables(self._optimizer.variables, resume.optimizer, "optimizer variables")
         # Copies, because the compiled loop is given these buffers to overwrite while the model still holds its own.
-        self._carry: Any = jax.tree.map(
+        self._carry = jax.tree.map(
             jnp.copy,
-            (
+            Carry(
                 [v.value for v in model.trainable_variables],
                 [v.value for v in model.non_trainable_variables],
                 [v.value for v in self._optimizer.variables],
@@ -74,11 +78,11 @@ class CompiledTrainer:
         size = min(self._recipe.batch_size, self._count)
         indices = jax.device_put(epoch_permutation(self._recipe.seed, number, self._count))
         whole, left = divmod(self._count, size)
-        sums: Any = (np.float32(0), np.int32(0))
+        sums = Sums(np.float32(0), np.int32(0))
         step = 0
 
         def means(images: int) -> tuple[float, float]:
-            return float(sums[0]) / images, int(sums[1]) / images
+            return float(sums.loss) / images, int(sums.correct) / images
 
         while step < whole:
             stop = min(whole, step + self._stretch_steps)
@@ -96,7 +100,7 @@ class CompiledTrainer:
         loss, accuracy = means(self._count)
         return {"loss": loss, "accuracy": accuracy, **self._validate()}
 
-    def _stretch(self, sums: Any, indices: Any, bounds: tuple[int, int], size: int) -> Any:
+    def _stretch(self, sums: Sums, indices: jax.Array, bounds: tuple[int, int], size: int) -> tuple[Carry, Sums]:
         fixed = (self._key, self._numbers, self._pictures)
         return self._program.stretch(self._carry, sums, *fixed, indices, bounds, size=size)
 
@@ -109,7 +113,7 @@ class CompiledTrainer:
         if self._validation is None:
             return {}
         loss, right = 0.0, 0
-        kept, others = self._kept(), self._carry[1]
+        kept, others = self._kept(), self._carry.others
         for images, labels, valid in padded_chunks(self._validation.images, self._validation.labels):
             part_loss, part_right = self._program.judge(
                 kept, others, self._numbers.label_smoothing, images, labels, valid
@@ -118,10 +122,10 @@ class CompiledTrainer:
         count = len(self._validation)
         return {"val_loss": loss / count, "val_accuracy": right / count}
 
-    def _kept(self) -> Any:
+    def _kept(self) -> Values:
         """Trainable values to judge and to keep."""
-        trainable, _, optimizer = self._carry
-        return ema_weights(self._optimizer, optimizer, self._model.trainable_variables, trainable)
+        carry = self._carry
+        return ema_weights(self._optimizer, carry.optimizer, self._model.trainable_variables, carry.trainable)
 
     def state(self) -> tuple[tuple[np.ndarray, ...], int, tuple[np.ndarray, ...]]:
         """See `engine.Trainer`."""
@@ -130,7 +134,7 @@ class CompiledTrainer:
 
     def kept(self) -> tuple[np.ndarray, ...]:
         """See `engine.Trainer`."""
-        return tuple(np.asarray(a) for a in (*self._kept(), *self._carry[1]))
+        return tuple(np.asarray(a) for a in (*self._kept(), *self._carry.others))
 
     def finish(self, weights: tuple[np.ndarray, ...]) -> None:
         """See `engine.Trainer`."""

@@ -16,6 +16,7 @@ import numpy as np
 from digitlab.errors import RecipeError, RunError, TrainingError
 from digitlab.learning.backend import import_keras, on_jax, seeded
 from digitlab.learning.batches import LabelledImages
+from digitlab.learning.kinds import Model
 from digitlab.learning.optimizer import learning_rates
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.state import HISTORY, TrainState
@@ -62,7 +63,7 @@ def check_engine(engine: str) -> None:
 
 
 def train(
-    model: Any,
+    model: Model,
     recipe: Recipe,
     training: LabelledImages,
     validation: LabelledImages | None = None,

@@ -16,6 +16,7 @@ import numpy as np
 from digitlab.errors import ExportError
 from digitlab.files import write_atomically
 from digitlab.learning.backend import import_keras
+from digitlab.learning.kinds import Layer, Model
 
 FORMATS = ("onnx", "keras", "h5")
 OPSET = 17  # 2022; every ONNX Runtime since 1.12 reads it
@@ -24,11 +25,11 @@ TOLERANCE = 1e-4
 
 
 def export_model(
-    model: Any,
+    model: Model,
     path: str | Path,
     images: np.ndarray,
     metadata: Mapping[str, str] | None = None,
-    members: Sequence[Any] = (),
+    members: Sequence[Model] = (),
 ) -> Path:
     """Write a Keras model in the format its file's ending names, checked on pictures first.
 
@@ -55,7 +56,7 @@ def export_model(
     return path
 
 
-def _keras_bytes(model: Any, kind: str) -> bytes:
+def _keras_bytes(model: Model, kind: str) -> bytes:
     import logging
     import warnings
 
@@ -72,7 +73,7 @@ def _keras_bytes(model: Any, kind: str) -> bytes:
             log.setLevel(level)
 
 
-def _check(model: Any, content: bytes, kind: str, images: np.ndarray, path: Path) -> None:
+def _check(model: Model, content: bytes, kind: str, images: np.ndarray, path: Path) -> None:
     """Raise unless the written model gives the same probabilities as the one it came from."""
     from digitlab.learning.predict import predict
 
@@ -101,7 +102,7 @@ def _check(model: Any, content: bytes, kind: str, images: np.ndarray, path: Path
         )
 
 
-def onnx_bytes(models: Sequence[Any], metadata: Mapping[str, str]) -> bytes:
+def onnx_bytes(models: Sequence[Model], metadata: Mapping[str, str]) -> bytes:
     """The mean of the models as an ONNX file: uint8 pictures (n, 28, 28), 0..255, to float32 probabilities (n, k).
 
     Raises:
@@ -131,7 +132,7 @@ def onnx_bytes(models: Sequence[Any], metadata: Mapping[str, str]) -> bytes:
     return bytes(proto.SerializeToString())
 
 
-def _write_model(graph: _Graph, model: Any, pictures: str) -> str:
+def _write_model(graph: _Graph, model: Model, pictures: str) -> str:
     """The nodes of one model; the name of its probabilities."""
     output = graph.add("Reshape", [pictures, graph.shape((0, *model.input_shape[1:]))])
     layers = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"]
@@ -190,7 +191,7 @@ class _Graph:
         return self.integers(list(sizes))
 
 
-def _write_layer(graph: _Graph, layer: Any, inputs: list[str]) -> str:
+def _write_layer(graph: _Graph, layer: Layer, inputs: list[str]) -> str:
     """The nodes of one layer and its activation; the name of its output."""
     kind = type(layer).__name__
     if kind not in _LAYERS:
@@ -200,7 +201,7 @@ def _write_layer(graph: _Graph, layer: Any, inputs: list[str]) -> str:
     return _activate(graph, layer, _LAYERS[kind](graph, layer, inputs))
 
 
-def _tensors(layer: Any) -> tuple[list[Any], Any]:
+def _tensors(layer: Layer) -> tuple[list[Any], Any]:
     """The Keras tensors that a layer of a functional model takes and gives."""
     try:
         return layer.input if isinstance(layer.input, list) else [layer.input], layer.output
@@ -208,13 +209,13 @@ def _tensors(layer: Any) -> tuple[list[Any], Any]:
         raise ExportError(f"layer {layer.name!r} is used more than once, which cannot be written as ONNX") from error
 
 
-def _activation_name(layer: Any) -> str:
+def _activation_name(layer: Layer) -> str:
     if type(layer).__name__ == "Softmax":
         return "softmax"
     return str(getattr(getattr(layer, "activation", None), "__name__", "linear"))
 
 
-def _activate(graph: _Graph, layer: Any, name: str) -> str:
+def _activate(graph: _Graph, layer: Layer, name: str) -> str:
     """Apply the layer's own activation, where it has one."""
     if not hasattr(layer, "activation"):
         return name
@@ -249,11 +250,11 @@ _ACTIVATIONS: dict[str, Callable[[_Graph, str], str]] = {
 }
 
 
-def _weights(layer: Any) -> list[np.ndarray]:
+def _weights(layer: Layer) -> list[np.ndarray]:
     return [np.asarray(w) for w in layer.get_weights()]
 
 
-def _dense(g: _Graph, layer: Any, inputs: list[str]) -> str:
+def _dense(g: _Graph, layer: Layer, inputs: list[str]) -> str:
     kernel, *bias = _weights(layer)
     product = g.add("MatMul", [inputs[0], g.floats(kernel)])
     return g.add("Add", [product, g.floats(bias[0])]) if bias else product
@@ -268,7 +269,7 @@ def _channels_last(g: _Graph, x: str) -> str:
     return g.add("Transpose", [x], perm=[0, 2, 3, 1])
 
 
-def _pads(layer: Any, kernel: tuple[int, ...], strides: tuple[int, ...], dilation: tuple[int, ...]) -> list[int]:
+def _pads(layer: Layer, kernel: tuple[int, ...], strides: tuple[int, ...], dilation: tuple[int, ...]) -> list[int]:
     """Begin and end pads; "same" puts the odd pixel at the end, as TensorFlow and Keras do."""
     if layer.padding == "valid":
         return [0, 0, 0, 0]
@@ -280,12 +281,12 @@ def _pads(layer: Any, kernel: tuple[int, ...], strides: tuple[int, ...], dilatio
     return [total // 2 for total in totals] + [total - total // 2 for total in totals]
 
 
-def _need_channels_last(layer: Any) -> None:
+def _need_channels_last(layer: Layer) -> None:
     if getattr(layer, "data_format", "channels_last") != "channels_last":
         raise ExportError(f"layer {layer.name!r} is channels_first, expected channels_last, Keras' default")
 
 
-def _convolution(g: _Graph, layer: Any, inputs: list[str]) -> str:
+def _convolution(g: _Graph, layer: Layer, inputs: list[str]) -> str:
     _need_channels_last(layer)
     kernel, *bias = _weights(layer)
     groups = getattr(layer, "groups", 1)
@@ -307,8 +308,8 @@ def _convolution(g: _Graph, layer: Any, inputs: list[str]) -> str:
     return _channels_last(g, result)
 
 
-def _pool(kind: str) -> Callable[[_Graph, Any, list[str]], str]:
-    def write(g: _Graph, layer: Any, inputs: list[str]) -> str:
+def _pool(kind: str) -> Callable[[_Graph, Layer, list[str]], str]:
+    def write(g: _Graph, layer: Layer, inputs: list[str]) -> str:
         _need_channels_last(layer)
         pads = _pads(layer, layer.pool_size, layer.strides, (1, 1))
         x = _channels_first(g, inputs[0])
@@ -318,15 +319,15 @@ def _pool(kind: str) -> Callable[[_Graph, Any, list[str]], str]:
     return write
 
 
-def _global_pool(kind: str) -> Callable[[_Graph, Any, list[str]], str]:
-    def write(g: _Graph, layer: Any, inputs: list[str]) -> str:
+def _global_pool(kind: str) -> Callable[[_Graph, Layer, list[str]], str]:
+    def write(g: _Graph, layer: Layer, inputs: list[str]) -> str:
         _need_channels_last(layer)
         return g.add(kind, [inputs[0]], axes=[1, 2], keepdims=int(layer.keepdims))
 
     return write
 
 
-def _normalisation(g: _Graph, layer: Any, inputs: list[str]) -> str:
+def _normalisation(g: _Graph, layer: Layer, inputs: list[str]) -> str:
     """Outside training, batch normalisation is one multiplication and one addition a channel."""
     if layer.axis not in (-1, len(layer.input.shape) - 1):
         raise ExportError(f"layer {layer.name!r} normalises axis {layer.axis}, expected the last one")
@@ -338,34 +339,34 @@ def _normalisation(g: _Graph, layer: Any, inputs: list[str]) -> str:
     return g.add("Add", [g.add("Mul", [inputs[0], g.floats(factor)]), g.floats(beta - mean * factor)])
 
 
-def _rescaling(g: _Graph, layer: Any, inputs: list[str]) -> str:
+def _rescaling(g: _Graph, layer: Layer, inputs: list[str]) -> str:
     return g.add("Add", [g.add("Mul", [inputs[0], g.floats(layer.scale)]), g.floats(layer.offset)])
 
 
-def _reshape(g: _Graph, layer: Any, inputs: list[str]) -> str:
+def _reshape(g: _Graph, layer: Layer, inputs: list[str]) -> str:
     return g.add("Reshape", [inputs[0], g.shape((0, *layer.output.shape[1:]))])
 
 
-def _padding(g: _Graph, layer: Any, inputs: list[str]) -> str:
+def _padding(g: _Graph, layer: Layer, inputs: list[str]) -> str:
     _need_channels_last(layer)
     (top, bottom), (left, right) = layer.padding
     return g.add("Pad", [inputs[0], g.integers([0, top, left, 0, 0, bottom, right, 0])])
 
 
-def _leaky(g: _Graph, layer: Any, inputs: list[str]) -> str:
+def _leaky(g: _Graph, layer: Layer, inputs: list[str]) -> str:
     return g.add("LeakyRelu", [inputs[0]], alpha=float(layer.negative_slope))
 
 
-def _softmax(g: _Graph, layer: Any, inputs: list[str]) -> str:
+def _softmax(g: _Graph, layer: Layer, inputs: list[str]) -> str:
     return g.add("Softmax", [inputs[0]], axis=int(layer.axis))
 
 
-def _same(_: _Graph, __: Any, inputs: list[str]) -> str:
+def _same(_: _Graph, __: Layer, inputs: list[str]) -> str:
     return inputs[0]
 
 
 # `Activation` and the layers with an activation of their own get it in `_write_layer`.
-_LAYERS: dict[str, Callable[[_Graph, Any, list[str]], str]] = {
+_LAYERS: dict[str, Callable[[_Graph, Layer, list[str]], str]] = {
     "Activation": _same,
     "Add": lambda g, _, inputs: g.add("Sum", inputs),
     "Average": lambda g, _, inputs: g.add("Mean", inputs),

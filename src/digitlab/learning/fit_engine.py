@@ -10,6 +10,7 @@ import numpy as np
 from digitlab.learning import augment
 from digitlab.learning.backend import import_keras
 from digitlab.learning.batches import LabelledImages, epoch_permutation, steps_per_epoch
+from digitlab.learning.kinds import Model
 from digitlab.learning.optimizer import assign_variables, ema_weights, make_loss, make_optimizer
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.state import TrainState
@@ -20,7 +21,7 @@ class FitTrainer:
 
     def __init__(
         self,
-        model: Any,
+        model: Model,
         recipe: Recipe,
         training: LabelledImages,
         validation: LabelledImages | None,

@@ -8,9 +8,14 @@ gets the trained values back, so that a saved model holds nothing but stock laye
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from digitlab.learning.backend import import_keras
+from digitlab.learning.kinds import Keras, Layer, Model
+
+if TYPE_CHECKING:
+    import jax
 
 # Layers that treat every picture by itself, so that a batch may be computed in parts with the same result.
 _PICTURE_BY_PICTURE = (
@@ -36,7 +41,7 @@ _ROW_INPUTS = 64
 PART = 16
 
 
-def with_matmul_layers(model: Any) -> Any:
+def with_matmul_layers(model: Model) -> Model:
     """The model with convolutions and poolings as matrix products, sharing no variable with it.
 
     Args:
@@ -67,7 +72,7 @@ def with_matmul_layers(model: Any) -> Any:
         )
     except (TypeError, ValueError, NotImplementedError, AttributeError):
         return model  # a user's own class that cannot be made from its config: slower, but right
-    pairs: list[tuple[Any, Any]] = []
+    pairs: list[tuple[Layer, Layer]] = []
     for kind in ("trainable_variables", "non_trainable_variables"):
         ours, theirs = getattr(copy, kind), getattr(model, kind)
         if [(v.shape, v.dtype) for v in ours] != [(v.shape, v.dtype) for v in theirs]:
@@ -78,7 +83,7 @@ def with_matmul_layers(model: Any) -> Any:
     return copy
 
 
-def is_samplewise(model: Any) -> bool:
+def is_samplewise(model: Model) -> bool:
     """Whether the model treats every picture by itself also in training, so that a batch may be computed in parts.
 
     Batch normalisation does not: its statistics are those of the whole batch. A layer not known here counts as not.
@@ -102,7 +107,7 @@ def part_size(count: int) -> int:
     return next((size for size in range(PART, PART // 2 - 1, -1) if count % size == 0), count)
 
 
-def map_in_microbatches(call: Any, inputs: Any) -> Any:
+def map_in_microbatches(call: Callable[[jax.Array], jax.Array], inputs: jax.Array) -> jax.Array:
     """`call(inputs)` for a function that treats every picture by itself, a `part_size` of them at a time."""
     import jax
 
@@ -113,7 +118,9 @@ def map_in_microbatches(call: Any, inputs: Any) -> Any:
     return outputs.reshape(len(inputs), *outputs.shape[2:])
 
 
-def convolve(inputs: Any, kernel: Any, strides: tuple[int, int], dilation: tuple[int, int], padding: str) -> Any:
+def convolve(
+    inputs: jax.Array, kernel: jax.Array, strides: tuple[int, int], dilation: tuple[int, int], padding: str
+) -> jax.Array:
     """A convolution as one matrix product.
 
     With many channels, pixels are laid side by side along a row of the window only, and one product gives the partial
@@ -143,11 +150,11 @@ def convolve(inputs: Any, kernel: Any, strides: tuple[int, int], dilation: tuple
     count, height, width = inputs.shape[:3]
     out_height, out_width = (height - spans[0]) // strides[0] + 1, (width - spans[1]) // strides[1] + 1
 
-    def down(array: Any, i: int) -> Any:
+    def down(array: jax.Array, i: int) -> jax.Array:
         start = i * dilation[0]
         return array[:, start : start + (out_height - 1) * strides[0] + 1 : strides[0]]
 
-    def across(array: Any, j: int) -> Any:
+    def across(array: jax.Array, j: int) -> jax.Array:
         start = j * dilation[1]
         return array[:, :, start : start + (out_width - 1) * strides[1] + 1 : strides[1]]
 
@@ -157,13 +164,13 @@ def convolve(inputs: Any, kernel: Any, strides: tuple[int, int], dilation: tuple
         side_by_side = kernel.transpose(1, 2, 0, 3).reshape(columns * channels, rows * filters)
         parts = row_windows.reshape(-1, columns * channels) @ side_by_side
         parts = parts.reshape(count, height, out_width, rows * filters)
-        return sum(down(parts[..., i * filters : (i + 1) * filters], i) for i in range(rows))
+        return sum(down(parts[..., i * filters : (i + 1) * filters], i) for i in range(rows))  # type: ignore[return-value]
     windows = jnp.concatenate([across(down(inputs, i), j) for i in range(rows) for j in range(columns)], -1)
     products = windows.reshape(-1, rows * columns * channels) @ kernel.reshape(-1, filters)
     return products.reshape(count, out_height, out_width, filters)
 
 
-def max_pool(inputs: Any, size: tuple[int, int]) -> Any:
+def max_pool(inputs: jax.Array, size: tuple[int, int]) -> jax.Array:
     """The largest value of each window of `size`, windows side by side, what does not fill a window left out.
 
     The gradient goes to the first of equal values, row by row, as in XLA's own pooling.
@@ -180,22 +187,22 @@ def max_pool(inputs: Any, size: tuple[int, int]) -> Any:
 
     rows, columns = size
 
-    def at(array: Any, i: int, j: int) -> Any:
+    def at(array: jax.Array, i: int, j: int) -> jax.Array:
         height, width = array.shape[1] // rows * rows, array.shape[2] // columns * columns
         return array[:, i:height:rows, j:width:columns]
 
-    def forward(array: Any) -> Any:
+    def forward(array: jax.Array) -> jax.Array:
         largest = at(array, 0, 0)
         for i in range(rows):
             for j in range(columns):
                 largest = jnp.maximum(largest, at(array, i, j))
         return largest
 
-    def keep(array: Any) -> Any:
+    def keep(array: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         largest = forward(array)
         return largest, (array, largest)
 
-    def backward(kept: Any, gradient: Any) -> Any:
+    def backward(kept: tuple[jax.Array, jax.Array], gradient: jax.Array) -> tuple[jax.Array]:
         array, largest = kept
         taken = jnp.zeros(largest.shape, bool)
         lines = []
@@ -216,7 +223,7 @@ def max_pool(inputs: Any, size: tuple[int, int]) -> Any:
     return pool(inputs)
 
 
-def average_pool(inputs: Any, size: tuple[int, int]) -> Any:
+def average_pool(inputs: jax.Array, size: tuple[int, int]) -> jax.Array:
     """The mean of each window of `size`, windows side by side; shapes as in `max_pool`."""
     count, height, width, channels = inputs.shape
     rows, columns = height // size[0], width // size[1]
@@ -224,7 +231,7 @@ def average_pool(inputs: Any, size: tuple[int, int]) -> Any:
     return filled.reshape(count, rows, size[0], columns, size[1], channels).mean((2, 4))
 
 
-def _classes(keras: Any) -> dict[type, type]:
+def _classes(keras: Keras) -> dict[type, type]:
     """The stock layer classes with a fast twin; made once, when Keras is there."""
     if not _TWINS:
         _TWINS.update(_make_classes(keras))
@@ -234,20 +241,20 @@ def _classes(keras: Any) -> dict[type, type]:
 _TWINS: dict[type, type] = {}
 
 
-def _make_classes(keras: Any) -> dict[type, type]:
+def _make_classes(keras: Keras) -> dict[type, type]:
     layers = keras.layers
 
     class MatmulConv2D(layers.Conv2D):  # type: ignore[misc, name-defined]
         """Conv2D by `convolve`."""
 
-        def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+        def convolution_op(self, inputs: jax.Array, kernel: jax.Array) -> jax.Array:
             plain = self.data_format == "channels_last" and self.groups == 1 and self.padding in ("valid", "same")
             if not plain:
                 return super().convolution_op(inputs, kernel)
             kernel = keras.ops.convert_to_tensor(kernel)
             return convolve(inputs, kernel, self.strides, self.dilation_rate, self.padding)
 
-    def side_by_side(layer: Any, inputs: Any) -> bool:
+    def side_by_side(layer: Layer, inputs: jax.Array) -> bool:
         """Whether the windows neither overlap nor leave gaps nor hang over the edge."""
         whole = layer.padding == "valid" or all(
             n % p == 0 for n, p in zip(inputs.shape[1:3], layer.pool_size, strict=True)
@@ -257,13 +264,13 @@ def _make_classes(keras: Any) -> dict[type, type]:
     class SlicedMaxPooling2D(layers.MaxPooling2D):  # type: ignore[misc, name-defined]
         """MaxPooling2D by `max_pool`."""
 
-        def call(self, inputs: Any) -> Any:
+        def call(self, inputs: jax.Array) -> jax.Array:
             return max_pool(inputs, self.pool_size) if side_by_side(self, inputs) else super().call(inputs)
 
     class SlicedAveragePooling2D(layers.AveragePooling2D):  # type: ignore[misc, name-defined]
         """AveragePooling2D by `average_pool`."""
 
-        def call(self, inputs: Any) -> Any:
+        def call(self, inputs: jax.Array) -> jax.Array:
             return average_pool(inputs, self.pool_size) if side_by_side(self, inputs) else super().call(inputs)
 
     return {

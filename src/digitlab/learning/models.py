@@ -16,12 +16,13 @@ import numpy as np
 from digitlab.errors import RecipeError
 from digitlab.files import printable
 from digitlab.learning.backend import import_keras, seeded
+from digitlab.learning.kinds import Layer, Model
 from digitlab.learning.recipe import Recipe
 
 PIXELS = 28 * 28
 
 
-def dense(recipe: Recipe, classes: int, features: int = PIXELS) -> Any:
+def dense(recipe: Recipe, classes: int, features: int = PIXELS) -> Model:
     """Hidden layers of `recipe.hidden` units, each activation (dropout), then one output per class.
 
     With the default recipe: 784-128 ReLU-10 softmax, 101,770 parameters.
@@ -57,7 +58,7 @@ def dense(recipe: Recipe, classes: int, features: int = PIXELS) -> Any:
     return import_keras().Sequential(stack)
 
 
-def _pixels(recipe: Recipe) -> list[Any]:
+def _pixels(recipe: Recipe) -> list[Layer]:
     """The first layers of a convolutional network: 0..255 pictures (n, 28, 28) to (n, 28, 28, 1) in [0, 1]."""
     if recipe.flat_input:
         raise RecipeError(f"got True, but the network {recipe.network!r} needs images. Set it to False", "flat_input")
@@ -65,7 +66,7 @@ def _pixels(recipe: Recipe) -> list[Any]:
     return [layers.Input((28, 28), name="pixels"), layers.Rescaling(1 / 255), layers.Reshape((28, 28, 1))]
 
 
-def _convolution(recipe: Recipe, filters: int, size: int = 3, **options: Any) -> list[Any]:
+def _convolution(recipe: Recipe, filters: int, size: int = 3, **options: Any) -> list[Layer]:
     """A convolution and its activation, with batch normalisation between them if the recipe says so."""
     layers = import_keras().layers
     if not recipe.batch_norm:
@@ -77,14 +78,14 @@ def _convolution(recipe: Recipe, filters: int, size: int = 3, **options: Any) ->
     ]
 
 
-def _decide(recipe: Recipe, classes: int) -> list[Any]:
+def _decide(recipe: Recipe, classes: int) -> list[Layer]:
     """The last layers: dropout, one output per class."""
     layers = import_keras().layers
     stack = [layers.Dropout(recipe.dropout)] if recipe.dropout else []
     return [*stack, layers.Dense(classes, activation=recipe.output)]
 
 
-def cnn(recipe: Recipe, classes: int) -> Any:
+def cnn(recipe: Recipe, classes: int) -> Model:
     """Three 3 x 3 convolutions of 32, 64 and 64 filters, pooling after the first two, dense; 61,514 weights and biases.
 
     With batch normalisation, which the recipe `cnn` has, 61,994 parameters. The first pooling comes early because the
@@ -113,7 +114,7 @@ def cnn(recipe: Recipe, classes: int) -> Any:
     )
 
 
-def tiny(recipe: Recipe, classes: int) -> Any:
+def tiny(recipe: Recipe, classes: int) -> Model:
     """Five small 3 x 3 convolutions, 9,074 parameters with batch normalisation.
 
     Args:
@@ -141,7 +142,7 @@ def tiny(recipe: Recipe, classes: int) -> Any:
     )
 
 
-def fast(recipe: Recipe, classes: int) -> Any:
+def fast(recipe: Recipe, classes: int) -> Model:
     """One 4 x 4 convolution with stride 2, pooling, one 3 x 3, dense: 0.4 million multiplications a picture.
 
     Args:
@@ -165,7 +166,7 @@ def fast(recipe: Recipe, classes: int) -> Any:
     )
 
 
-def deep(recipe: Recipe, classes: int) -> Any:
+def deep(recipe: Recipe, classes: int) -> Model:
     """Five 3 x 3 convolutions of 32 to 128 filters in three stages, dense; the network of the recipe `best`.
 
     Pooling comes right after the first convolution: two convolutions at the full size would double the time.
@@ -195,7 +196,7 @@ def deep(recipe: Recipe, classes: int) -> Any:
     )
 
 
-NETWORKS: dict[str, Callable[..., Any]] = {
+NETWORKS: dict[str, Callable[..., Model]] = {
     "dense": dense,
     "cnn": cnn,
     "tiny": tiny,
@@ -204,7 +205,9 @@ NETWORKS: dict[str, Callable[..., Any]] = {
 }
 
 
-def build(recipe: Recipe, classes: int = 10, maker: Callable[[], Any] | None = None, *, features: int = PIXELS) -> Any:
+def build(
+    recipe: Recipe, classes: int = 10, maker: Callable[[], Model] | None = None, *, features: int = PIXELS
+) -> Model:
     """The recipe's network with initial weights drawn from the recipe's seed.
 
     Args:
@@ -235,7 +238,7 @@ def build(recipe: Recipe, classes: int = 10, maker: Callable[[], Any] | None = N
     return model
 
 
-def average(models: Sequence[Any]) -> Any:
+def average(models: Sequence[Model]) -> Model:
     """One model whose probabilities are the mean of the models'; stock Keras layers only, the weights shared.
 
     Args:
@@ -272,7 +275,7 @@ def average(models: Sequence[Any]) -> Any:
     return keras.Model(pictures, keras.layers.Average()(outputs))
 
 
-def _from_file(reference: str) -> Any:
+def _from_file(reference: str) -> Model:
     """Call the user's function, as in ``my_file.py:build``."""
     file, _, function = reference.rpartition(":")
     path = Path(file)
@@ -298,7 +301,7 @@ def _from_file(reference: str) -> Any:
         sys.path.remove(str(path.parent.resolve()))
 
 
-def _check_fits(model: Any, reference: str, classes: int) -> None:
+def _check_fits(model: Model, reference: str, classes: int) -> None:
     """Raise a RecipeError unless the model turns 28 x 28 pictures into one probability per class."""
     import math
 
@@ -323,14 +326,14 @@ def _check_fits(model: Any, reference: str, classes: int) -> None:
         )
 
 
-def rescales(model: Any) -> bool:
+def rescales(model: Model) -> bool:
     """Whether the model itself brings 0..255 pixels to the small range that networks learn from."""
     keras = import_keras()
     scaling = (keras.layers.Rescaling, keras.layers.Normalization, keras.layers.BatchNormalization)
     return any(isinstance(layer, scaling) for layer in model.layers[:3])
 
 
-def describe_layers(model: Any) -> list[dict[str, Any]]:
+def describe_layers(model: Model) -> list[dict[str, Any]]:
     """The architecture as plain values, for the report."""
     described = []
     for layer in model.layers:
@@ -347,7 +350,7 @@ def describe_layers(model: Any) -> list[dict[str, Any]]:
     return described
 
 
-def first_weights(model: Any) -> np.ndarray | None:
+def first_weights(model: Model) -> np.ndarray | None:
     """What the first layer looks for, as pictures; None where it does not look at the pixels themselves.
 
     Returns:

@@ -14,9 +14,10 @@ import numpy as np
 
 from digitlab.errors import ExportError
 from digitlab.learning.backend import import_keras
+from digitlab.learning.kinds import Layer, Model
 
 
-def keras_from_onnx(path: Path) -> Any:
+def keras_from_onnx(path: Path) -> Model:
     """Build the Keras model of an ONNX file with convolutions, poolings and dense layers one after another.
 
     Args:
@@ -95,7 +96,7 @@ def _member(chain: list[Any], constants: dict[str, np.ndarray], output: Any, pat
     return output
 
 
-def _with(layer: Any, inputs: Any, kernel: np.ndarray, bias: np.ndarray) -> Any:
+def _with(layer: Layer, inputs: Any, kernel: np.ndarray, bias: np.ndarray) -> Any:
     """Apply a layer with these weights."""
     output = layer(inputs)
     layer.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])

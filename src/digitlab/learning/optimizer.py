@@ -10,18 +10,16 @@ import numpy as np
 from digitlab.errors import RunError
 from digitlab.learning.backend import import_keras
 from digitlab.learning.batches import steps_per_epoch
+from digitlab.learning.kinds import Loss, Optimizer, Schedule, Values, Variable
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.schedule import one_cycle
 
 
-def make_optimizer(recipe: Recipe, steps: int) -> Any:
+def make_optimizer(recipe: Recipe, steps: int) -> Optimizer:
     """The recipe's Keras optimizer for a run of `steps` steps in all."""
     keras = import_keras()
-    rate: Any = recipe.peak_rate
-    if recipe.schedule == "one-cycle":
-        rate = one_cycle(recipe.peak_rate, int(recipe.warmup * steps), steps)
     extra: dict[str, Any] = {"momentum": 0.9, "nesterov": True} if recipe.optimizer == "sgd" else {}
-    config = {"learning_rate": rate, "weight_decay": recipe.weight_decay or None, **extra}
+    config = {"learning_rate": _learning_rate(recipe, steps), "weight_decay": recipe.weight_decay or None, **extra}
     if recipe.optimizer == "adamw":
         config["weight_decay"] = recipe.weight_decay
     if recipe.average:
@@ -30,10 +28,17 @@ def make_optimizer(recipe: Recipe, steps: int) -> Any:
     return keras.optimizers.get({"class_name": recipe.optimizer, "config": config})
 
 
+def _learning_rate(recipe: Recipe, steps: int) -> Schedule:
+    """A Keras schedule, or the number that it is all along."""
+    if recipe.schedule == "one-cycle":
+        return one_cycle(recipe.peak_rate, int(recipe.warmup * steps), steps)
+    return recipe.peak_rate
+
+
 def learning_rates(recipe: Recipe, count: int) -> Callable[[int], float]:
     """The learning rate of an epoch's last step, by the epoch's number."""
     steps = steps_per_epoch(count, recipe.batch_size)
-    rate = make_optimizer(recipe, steps * recipe.epochs)._learning_rate
+    rate = _learning_rate(recipe, steps * recipe.epochs)
 
     def at(number: int) -> float:
         last = (number + 1) * steps - 1
@@ -42,7 +47,7 @@ def learning_rates(recipe: Recipe, count: int) -> Callable[[int], float]:
     return at
 
 
-def make_loss(recipe: Recipe) -> Any:
+def make_loss(recipe: Recipe) -> Loss:
     """The recipe's Keras loss; it takes probabilities (n, k) and integer labels, or one-hot ones if categorical."""
     keras = import_keras()
     if recipe.loss == "categorical_crossentropy":
@@ -50,7 +55,7 @@ def make_loss(recipe: Recipe) -> Any:
     return keras.losses.SparseCategoricalCrossentropy()
 
 
-def ema_weights(optimizer: Any, state: list[Any], variables: list[Any], values: list[Any]) -> list[Any]:
+def ema_weights(optimizer: Optimizer, state: Values, variables: list[Variable], values: Values) -> Values:
     """The trainable values that are judged and kept: the running mean over the steps where the recipe has one.
 
     Args:
@@ -67,7 +72,7 @@ def ema_weights(optimizer: Any, state: list[Any], variables: list[Any], values: 
     return [scope.get_current_value(variable) for variable in variables]
 
 
-def assign_variables(variables: list[Any], values: tuple[np.ndarray, ...], what: str) -> None:
+def assign_variables(variables: list[Variable], values: tuple[np.ndarray, ...], what: str) -> None:
     """Assign saved arrays to Keras variables.
 
     Raises:

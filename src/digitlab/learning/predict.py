@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from digitlab.learning.backend import import_keras, on_jax
 from digitlab.learning.batches import padded_chunks
+from digitlab.learning.kinds import Model
 from digitlab.probabilities import normalised
 
+if TYPE_CHECKING:
+    import jax
 
-def predict(model: Any, images: np.ndarray) -> np.ndarray:
+
+def predict(model: Model, images: np.ndarray) -> np.ndarray:
     """Class probabilities of a Keras model, on whatever backend it runs.
 
     Sigmoid outputs are divided by their sum, which is what the loss does with them on JAX, so that they are judged as
@@ -29,7 +33,7 @@ def predict(model: Any, images: np.ndarray) -> np.ndarray:
     return predictor(model)(images)
 
 
-def predictor(model: Any, weights: Sequence[np.ndarray] | None = None) -> Callable[[np.ndarray], np.ndarray]:
+def predictor(model: Model, weights: Sequence[np.ndarray] | None = None) -> Callable[[np.ndarray], np.ndarray]:
     """What `predict` does, for many sets of images: the network is compiled once and not for each of them.
 
     Args:
@@ -53,7 +57,7 @@ def predictor(model: Any, weights: Sequence[np.ndarray] | None = None) -> Callab
     return probabilities
 
 
-def _forward(model: Any, weights: Sequence[np.ndarray] | None) -> Callable[[np.ndarray], Any]:
+def _forward(model: Model, weights: Sequence[np.ndarray] | None) -> Callable[[np.ndarray], np.ndarray | jax.Array]:
     """The model's forward pass, compiled where it runs on JAX: once for all models of the same layers."""
     variables = [*model.trainable_variables, *model.non_trainable_variables]
     if not on_jax():

@@ -11,7 +11,7 @@ import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from digitlab.errors import RecipeError
 
@@ -22,24 +22,50 @@ OUTPUTS = ("softmax", "sigmoid")
 ACTIVATIONS = ("relu", "gelu", "elu", "silu", "tanh", "sigmoid")
 
 
-def _setting(default: Any, help_text: str, *, choices: tuple[str, ...] = (), bounds: str = "", search: str = "") -> Any:
-    """A field with its help text, choices or bounds (a key of `_BOUNDS`), and the range that a search tries."""
+@dataclass(frozen=True)
+class Interval:
+    """The numbers that a setting may have; its text is what help, docs and errors say.
+
+    Attributes:
+        low: Lower end.
+        high: Upper end; infinity for none.
+        closed: Which ends belong to it: "both", "left" or "neither".
+
+    Example:
+        >>> 0 in Interval(0, 1, closed="left"), 1 in Interval(0, 1, closed="left")
+        (True, False)
+        >>> print(Interval(0, 1, closed="left"), Interval(1), Interval(0, closed="neither"), sep="; ")
+        from 0 to below 1; of at least 1; above 0
+    """
+
+    low: float
+    high: float = math.inf
+    closed: Literal["both", "left", "neither"] = "both"
+
+    def __contains__(self, value: float) -> bool:
+        above = self.low < value if self.closed == "neither" else self.low <= value
+        return above and (value <= self.high if self.closed == "both" else value < self.high)
+
+    def __str__(self) -> str:
+        if self.high == math.inf:
+            return f"{'above' if self.closed == 'neither' else 'of at least'} {self.low:g}"
+        if self.closed == "neither":
+            return f"above {self.low:g} and below {self.high:g}"
+        return f"from {self.low:g} to {'' if self.closed == 'both' else 'below '}{self.high:g}"
+
+
+SHARE = Interval(0, 1, closed="left")
+
+
+def _setting(
+    default: Any, help_text: str, *, choices: tuple[str, ...] = (), bounds: Interval | None = None, search: str = ""
+) -> Any:
+    """A field with its help text, choices or bounds, and the range that a search tries."""
     return field(default=default, metadata={"help": help_text, "choices": choices, "bounds": bounds, "search": search})
 
 
-# What each `bounds` text above means; kept as text so that help, docs and error message say the same thing.
 # Of hidden layers: 200 million take 2.4 GB with their moments. One too many is refused before it takes the memory.
 MAX_WEIGHTS = 200_000_000
-_BOUNDS = {
-    "of at least 1": lambda x: x >= 1,
-    "of at least 0": lambda x: x >= 0,
-    "above 0": lambda x: x > 0,
-    "from 0 to below 1": lambda x: 0 <= x < 1,
-    "from 0 to 1": lambda x: 0 <= x <= 1,
-    "from 0 to 0.5": lambda x: 0 <= x <= 0.5,
-    "from 0 to 4": lambda x: 0 <= x <= 4,
-    "from 0 to 20": lambda x: 0 <= x <= 20,
-}
 
 
 @dataclass(frozen=True)
@@ -68,65 +94,62 @@ class Recipe:
     activation: str = _setting("relu", "Activation of the hidden layers.", choices=ACTIVATIONS)
     output: str = _setting("softmax", "Activation of the last layer.", choices=OUTPUTS)
     flat_input: bool = _setting(False, "The model takes rows of 784 pixels instead of 28 x 28 pictures.")
-    dropout: float = _setting(
-        0.0, "Share of hidden units silenced in a training step.", bounds="from 0 to below 1", search="0..0.5"
-    )
+    dropout: float = _setting(0.0, "Share of hidden units silenced in a training step.", bounds=SHARE, search="0..0.5")
     batch_norm: bool = _setting(False, "Batch normalisation before each hidden activation.")
     loss: str = _setting("sparse_categorical_crossentropy", "Keras' name of the loss.", choices=LOSSES)
-    label_smoothing: float = _setting(
-        0.0, "Share of the label spread over all classes.", bounds="from 0 to below 1", search="0..0.2"
-    )
+    label_smoothing: float = _setting(0.0, "Share of the label spread over all classes.", bounds=SHARE, search="0..0.2")
     optimizer: str = _setting("adam", "Keras' name of the optimizer.", choices=OPTIMIZERS)
     schedule: str = _setting(
         "one-cycle", "Learning rate: linear warm-up then cosine to 0, or constant.", choices=SCHEDULES
     )
     peak_rate: float = _setting(
-        2e-3, "Learning rate after warm-up (or all along, if constant).", bounds="above 0", search="3e-4..3e-2"
+        2e-3,
+        "Learning rate after warm-up (or all along, if constant).",
+        bounds=Interval(0, closed="neither"),
+        search="3e-4..3e-2",
     )
-    warmup: float = _setting(
-        0.2, "Share of all steps that the learning rate takes to rise.", bounds="from 0 to below 1"
-    )
+    warmup: float = _setting(0.2, "Share of all steps that the learning rate takes to rise.", bounds=SHARE)
     weight_decay: float = _setting(
-        0.0, "Decoupled weight decay per step, times the learning rate.", bounds="of at least 0", search="1e-4..0.1"
+        0.0, "Decoupled weight decay per step, times the learning rate.", bounds=Interval(0), search="1e-4..0.1"
     )
     average: float = _setting(
         0.0,
         "Decay a step of the running mean of the weights that is judged and kept; 0: the last weights.",
-        bounds="from 0 to below 1",
+        bounds=SHARE,
     )
     shift: float = _setting(
-        0.0, "Augmentation: move a picture by up to this many pixels.", bounds="from 0 to 4", search="0..2"
+        0.0, "Augmentation: move a picture by up to this many pixels.", bounds=Interval(0, 4), search="0..2"
     )
     rotate: float = _setting(
-        0.0, "Augmentation: turn a picture by up to this many degrees.", bounds="from 0 to 20", search="0..12"
+        0.0, "Augmentation: turn a picture by up to this many degrees.", bounds=Interval(0, 20), search="0..12"
     )
     scale: float = _setting(
-        0.0, "Augmentation: size height and width by up to this share.", bounds="from 0 to 0.5", search="0..0.15"
+        0.0, "Augmentation: size height and width by up to this share.", bounds=Interval(0, 0.5), search="0..0.15"
     )
     shear: float = _setting(
         0.0,
         "Augmentation: slant a picture by up to this share of its height.",
-        bounds="from 0 to 0.5",
+        bounds=Interval(0, 0.5),
         search="0..0.15",
     )
     elastic: float = _setting(
-        0.0, "Augmentation: bend by a smooth field of this s.d. in pixels.", bounds="from 0 to 4", search="0..0.7"
+        0.0, "Augmentation: bend by a smooth field of this s.d. in pixels.", bounds=Interval(0, 4), search="0..0.7"
     )
     thickness: float = _setting(
         0.0,
         "Augmentation: thicken or thin strokes by up to this share of a pixel.",
-        bounds="from 0 to 1",
+        bounds=Interval(0, 1),
         search="0..0.4",
     )
-    epochs: int = _setting(10, "Passes over the training images.", bounds="of at least 1")
+    epochs: int = _setting(10, "Passes over the training images.", bounds=Interval(1))
     patience: int = _setting(
         0,
         "Stop after so many epochs without a better validation accuracy and keep the best epoch's weights; 0: never.",
-        bounds="of at least 0",
+        bounds=Interval(0),
     )
-    batch_size: int = _setting(32, "Images in a training step.", bounds="of at least 1", search="16..256")
+    batch_size: int = _setting(32, "Images in a training step.", bounds=Interval(1), search="16..256")
     seed: int = _setting(
-        0, "Seed of weights, order and dropout; the same seed gives the same weights.", bounds="of at least 0"
+        0, "Seed of weights, order and dropout; the same seed gives the same weights.", bounds=Interval(0)
     )
 
     def __post_init__(self) -> None:
@@ -182,7 +205,7 @@ def _check(spec: dataclasses.Field[Any], value: Any) -> None:
     else:
         whole = spec.type == "int"
         good = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-        good = good and math.isfinite(value) and (not bounds or bool(_BOUNDS[bounds](value)))
+        good = good and math.isfinite(value) and (bounds is None or value in bounds)
         expected = f"a {'whole number' if whole else 'number'}" + (f" {bounds}" if bounds else "")
     if not good:
         raise RecipeError.of(spec.name, value, expected)

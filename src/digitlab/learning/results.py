@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from digitlab import in_words
+
 _FILE = Path(__file__).with_name("results.json")
 
 
@@ -51,11 +53,10 @@ class Measured:
 
     def words(self) -> str:
         """One sentence with all of it."""
-        low, high = self.interval
         return (
             f"measured: {self.short()} on test, mean and standard deviation of {self.seeds} seeds "
-            f"(95 % interval of the mean {100 * low:.2f} to {100 * high:.2f} %), {self.parameters:,} parameters, "
-            f"{duration(self.seconds)} of training on {self.machine}, compiling apart; the seeds averaged: "
+            f"({in_words.interval(self.interval, of='the mean')}), {self.parameters:,} parameters, "
+            f"{in_words.duration(self.seconds)} of training on {self.machine}, compiling apart; the seeds averaged: "
             f"{100 * self.ensemble:.2f} %; by {self.command}"
         )
 
@@ -67,15 +68,3 @@ def measured() -> dict[str, Measured]:
     rows = json.loads(_FILE.read_text("utf-8"))
     pairs = ("interval", "ensemble_interval")
     return {row["recipe"]: Measured(**row | {key: tuple(row[key]) for key in pairs}) for row in rows}
-
-
-def duration(seconds: float) -> str:
-    """As a person says it.
-
-    Example:
-        >>> duration(2.14), duration(42.3), duration(510)
-        ('2.1 s', '42 s', '8.5 min')
-    """
-    if seconds >= 100:
-        return f"{seconds / 60:.1f} min"
-    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"

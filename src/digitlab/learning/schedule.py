@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from digitlab.learning.backend import import_keras
+from digitlab.learning.kinds import Number, Schedule
+
+if TYPE_CHECKING:
+    import jax
 
 
-def one_cycle(peak: Any, warmup: Any, steps: Any) -> Any:
+def one_cycle(peak: Number, warmup: Number, steps: Number) -> Schedule:
     """A Keras schedule: linear from peak / 100 to peak, then a cosine down to 0 at the last step.
 
     Keras' `CosineDecay(warmup_target=…)` gives the same numbers, but through `lax.cond`: on two cores an epoch of
@@ -35,16 +39,16 @@ def one_cycle(peak: Any, warmup: Any, steps: Any) -> Any:
 
 
 @functools.cache
-def _one_cycle_class() -> Any:
+def _one_cycle_class() -> type:
     """The schedule's class; made once, when Keras is there."""
     keras = import_keras()
     ops = keras.ops
 
     class OneCycle(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc, name-defined]
-        def __init__(self, peak: Any, warmup: Any, steps: Any) -> None:
+        def __init__(self, peak: Number, warmup: Number, steps: Number) -> None:
             self.peak, self.warmup, self.steps = peak, warmup, steps
 
-        def __call__(self, step: Any) -> Any:
+        def __call__(self, step: Number) -> jax.Array:
             peak, warmup, steps = self.peak, self.warmup, self.steps
             step = ops.cast(step, "float32")
             down = 0.5 * (1 + ops.cos(math.pi * ops.clip((step - warmup) / ops.maximum(1.0, steps - warmup), 0.0, 1.0)))

@@ -13,15 +13,23 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from digitlab.learning import augment
 from digitlab.learning.backend import import_keras
+from digitlab.learning.kinds import Carry, Keras, Layer, Loss, Model, Number, Optimizer, Sums, Values
 from digitlab.learning.matmul_layers import is_samplewise, map_in_microbatches, part_size, with_matmul_layers
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.schedule import one_cycle
+
+if TYPE_CHECKING:
+    import jax
+
+# Images, labels and, or None, how much each counts.
+Batch: TypeAlias = "tuple[jax.Array, jax.Array, jax.Array | None]"
+Forward: TypeAlias = "Callable[[Values, Values, jax.Array], jax.Array]"
 
 # Programs kept; a search that also varies layers and batch sizes goes through a few dozen.
 KEPT = 64
@@ -41,17 +49,17 @@ class Numbers(NamedTuple):
         strengths: (6,) shift, rotate, scale, shear, elastic, thickness.
     """
 
-    peak_rate: Any
-    warmup: Any
-    steps: Any
-    weight_decay: Any
-    label_smoothing: Any
-    average: Any
-    dropout: Any
-    strengths: Any
+    peak_rate: Number
+    warmup: Number
+    steps: Number
+    weight_decay: Number
+    label_smoothing: Number
+    average: Number
+    dropout: np.ndarray | jax.Array
+    strengths: np.ndarray | jax.Array
 
 
-def numbers(recipe: Recipe, steps: int, model: Any) -> Numbers:
+def numbers(recipe: Recipe, steps: int, model: Model) -> Numbers:
     """The recipe's numbers for a run of `steps` steps of this model."""
     single = np.float32
     return Numbers(
@@ -76,7 +84,7 @@ class Program:
         loss: The recipe's, without label smoothing.
     """
 
-    def __init__(self, model: Any, recipe: Recipe, optimizer: Any, loss: Any) -> None:
+    def __init__(self, model: Model, recipe: Recipe, optimizer: Optimizer, loss: Loss) -> None:
         import jax
 
         self._recipe, self._optimizer, self._loss = recipe, optimizer, loss
@@ -103,7 +111,6 @@ class Program:
             if optimizer.weight_decay is not None:
                 optimizer.weight_decay = given.weight_decay
             if self._recipe.schedule == "one-cycle":
-                schedule = optimizer._learning_rate
                 optimizer.learning_rate = one_cycle(given.peak_rate, given.warmup, given.steps)
             if optimizer.use_ema:
                 optimizer.ema_momentum = given.average
@@ -116,17 +123,18 @@ class Program:
                 for layer, rate in zip(layers, before[2], strict=True):
                     layer.rate_now = rate
                 if self._recipe.schedule == "one-cycle":
-                    optimizer.learning_rate = schedule
+                    # Any numbers: a traced one would outlive its trace, and nobody asks this optimizer for its rate.
+                    optimizer.learning_rate = one_cycle(self._recipe.peak_rate, 0, 1)
 
-    def _targets(self, labels: Any, classes: int, smoothing: Any) -> Any:
+    def _targets(self, labels: jax.Array, classes: int, smoothing: Number) -> jax.Array:
         import jax
 
         if self._recipe.loss != "categorical_crossentropy":
             return labels
         return jax.nn.one_hot(labels, classes) * (1 - smoothing) + smoothing / classes
 
-    def _step(self, carry: Any, key: Any, given: Numbers, batch: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
-        """One training step: (carry, loss, number right)."""
+    def _step(self, carry: Carry, key: jax.Array, given: Numbers, batch: Batch) -> tuple[Carry, Sums]:
+        """One training step: what the next one is handed, and its loss and number correct."""
         import jax
         import jax.numpy as jnp
 
@@ -138,10 +146,12 @@ class Program:
         inputs = images.astype(jnp.float32).reshape(-1, *self._input_shape)
         gradients, others, loss, right = self._gradients(trainable, others, given, (inputs, labels, weights))
         trainable, optimizer = self._optimizer.stateless_apply(optimizer, gradients, trainable)
-        return (trainable, others, optimizer), loss, right
+        return Carry(trainable, others, optimizer), Sums(loss, right)
 
-    def _gradients(self, trainable: Any, others: Any, given: Numbers, batch: Any) -> tuple[Any, Any, Any, Any]:
-        """Of one batch: gradients, the other variables afterwards, loss, number right.
+    def _gradients(
+        self, trainable: Values, others: Values, given: Numbers, batch: Batch
+    ) -> tuple[Values, Values, Number, Number]:
+        """Of one batch: gradients, the other variables afterwards, loss, number correct.
 
         The twin of a convolutional model lays out many windows: of a batch of 128 they go through main memory, of
         parts of `part_size` pictures they stay in cache, which takes half the time. The mean of the parts' gradients is
@@ -150,7 +160,9 @@ class Program:
         import jax
         import jax.numpy as jnp
 
-        def objective(trainable: Any, others: Any, inputs: Any, labels: Any, weights: Any) -> Any:
+        def objective(
+            trainable: Values, others: Values, inputs: jax.Array, labels: jax.Array, weights: jax.Array | None
+        ) -> tuple[jax.Array, tuple[Values, jax.Array]]:
             outputs, others, extra = self._fast.stateless_call(
                 trainable, others, inputs, training=True, return_losses=True
             )
@@ -179,42 +191,48 @@ class Program:
 
     def _run(
         self,
-        carry: Any,
-        sums: Any,
-        key: Any,
+        carry: Carry,
+        sums: Sums,
+        key: jax.Array,
         given: Numbers,
-        pictures: tuple[Any, Any, Any],
-        indices: Any,
-        bounds: tuple[Any, Any],
+        pictures: Batch,
+        indices: jax.Array,
+        bounds: tuple[Number, Number],
         *,
         size: int,
-    ) -> tuple[Any, Any]:
-        """The steps within `bounds`, each on the next `size` of `indices`: (carry, sums of loss and number right).
+    ) -> tuple[Carry, Sums]:
+        """The steps within `bounds`, each on the next `size` of `indices`: (carry, sums of loss and number correct).
 
         The sums go through as well, so that they are added up step by step in one order however the clock cut the
         epoch into stretches: the history is bit-equal from run to run, not only the weights.
         """
         import jax
 
-        def body(i: Any, state: Any) -> Any:
-            carry, (loss, right) = state
+        def body(i: jax.Array, state: tuple[Carry, Sums]) -> tuple[Carry, Sums]:
+            carry, sums = state
             chosen = jax.lax.dynamic_slice_in_dim(indices, i * size, size)
             batch = jax.tree.map(lambda array: array[chosen], pictures)  # weights may be None
-            carry, step_loss, step_right = self._step(carry, key, given, batch)
-            return carry, (loss + size * step_loss, right + step_right)
+            carry, step = self._step(carry, key, given, batch)
+            return carry, Sums(sums.loss + size * step.loss, sums.correct + step.correct)
 
         with self._bound(given):
-            return jax.lax.fori_loop(*bounds, body, (carry, sums))  # type: ignore[no-any-return]
+            return jax.lax.fori_loop(*bounds, body, (carry, sums))
 
     def _sums(
-        self, trainable: Any, others: Any, smoothing: Any, images: Any, labels: Any, valid: Any
-    ) -> tuple[Any, Any]:
-        """Loss and number right, summed over the first `valid` pictures of a chunk."""
+        self,
+        trainable: Values,
+        others: Values,
+        smoothing: Number,
+        images: jax.Array,
+        labels: jax.Array,
+        valid: Number,
+    ) -> tuple[jax.Array, jax.Array]:
+        """Loss and number correct, summed over the first `valid` pictures of a chunk."""
         import jax.numpy as jnp
 
         inputs = images.astype(jnp.float32).reshape(-1, *self._input_shape)
 
-        def forward(part: Any) -> Any:
+        def forward(part: jax.Array) -> jax.Array:
             return self._fast.stateless_call(trainable, others, part, training=False)[0]
 
         outputs = map_in_microbatches(forward, inputs) if self._in_parts else forward(inputs)
@@ -227,7 +245,7 @@ _programs: OrderedDict[str, Any] = OrderedDict()
 _lock = threading.Lock()
 
 
-def program(model: Any, recipe: Recipe, optimizer: Any, loss: Any) -> Program:
+def program(model: Model, recipe: Recipe, optimizer: Optimizer, loss: Loss) -> Program:
     """The program for this model and recipe: one made before, where it computes the same; see `Program`."""
     chosen = [recipe.loss, recipe.optimizer, recipe.schedule, bool(recipe.weight_decay), bool(recipe.average)]
     present = [bool(getattr(recipe, name)) for name in augment.STRENGTHS]
@@ -235,7 +253,7 @@ def program(model: Any, recipe: Recipe, optimizer: Any, loss: Any) -> Program:
     return made
 
 
-def forward(model: Any) -> Callable[[Any, Any, Any], Any]:
+def forward(model: Model) -> Forward:
     """The model's forward pass, compiled: (trainable values, other values, images 0..255) to its outputs."""
 
     def make() -> Any:
@@ -244,8 +262,8 @@ def forward(model: Any) -> Callable[[Any, Any, Any], Any]:
 
         fast, shape = with_matmul_layers(model), model.input_shape[1:]
 
-        def call(trainable: Any, others: Any, images: Any) -> Any:
-            def outputs(part: Any) -> Any:
+        def call(trainable: Values, others: Values, images: jax.Array) -> jax.Array:
+            def outputs(part: jax.Array) -> jax.Array:
                 return fast.stateless_call(trainable, others, part, training=False)[0]
 
             inputs = images.astype(jnp.float32).reshape(-1, *shape)
@@ -253,11 +271,11 @@ def forward(model: Any) -> Callable[[Any, Any, Any], Any]:
 
         return jax.jit(call)
 
-    made: Callable[[Any, Any, Any], Any] = _shared(model, ["forward"], make)
+    made: Forward = _shared(model, ["forward"], make)
     return made
 
 
-def _shared(model: Any, what: list[Any], make: Callable[[], Any]) -> Any:
+def _shared(model: Model, what: list[Any], make: Callable[[], Any]) -> Any:
     """What `make` makes, or made before for a model of the same layers."""
     layers = _structure(model)
     if layers is None:
@@ -272,7 +290,7 @@ def _shared(model: Any, what: list[Any], make: Callable[[], Any]) -> Any:
         return _programs[key]
 
 
-def _structure(model: Any) -> list[Any] | None:
+def _structure(model: Model) -> list[Any] | None:
     """The layers that decide which program is compiled; None for a model whose program cannot be shared.
 
     Shared are stacks of Keras' own layers, which is what the named networks are. The names of layers and the rates of
@@ -292,7 +310,7 @@ def _structure(model: Any) -> list[Any] | None:
     return layers
 
 
-def _dropouts(model: Any) -> list[Any]:
+def _dropouts(model: Model) -> list[Layer]:
     """The model's dropout layers whose rate a program takes as an argument, in order."""
     dropout = import_keras().layers.Dropout
     kinds = (dropout, *_CLASSES)
@@ -300,15 +318,15 @@ def _dropouts(model: Any) -> list[Any]:
     return [layer for layer in layers if layer.rate and layer.noise_shape is None]
 
 
-def _with_dropout_as_argument(model: Any) -> Any:
+def _with_dropout_as_argument(model: Model) -> Model:
     """The model with each Dropout replaced by one whose rate the program gives it; itself, where it has none."""
     keras = import_keras()
     if not _dropouts(model):
         return model
     kind = _argument_dropout(keras)
 
-    def replaced(layer: Any) -> Any:
-        made = kind if type(layer) is keras.layers.Dropout and layer.noise_shape is None else type(layer)
+    def replaced(layer: Layer) -> Layer:
+        made: Any = kind if type(layer) is keras.layers.Dropout and layer.noise_shape is None else type(layer)
         return made.from_config(layer.get_config())
 
     try:
@@ -322,7 +340,7 @@ def _with_dropout_as_argument(model: Any) -> Any:
 _CLASSES: list[Any] = []
 
 
-def _argument_dropout(keras: Any) -> Any:
+def _argument_dropout(keras: Keras) -> Any:
     """The class of those layers; made once, when Keras is there."""
     if _CLASSES:
         return _CLASSES[0]
@@ -331,9 +349,9 @@ def _argument_dropout(keras: Any) -> Any:
     class ArgumentDropout(keras.layers.Dropout):  # type: ignore[misc]
         """Keras' Dropout with a rate that may be a traced value: the same draws, the same arithmetic."""
 
-        rate_now: Any = None
+        rate_now: Number | None = None
 
-        def call(self, inputs: Any, training: bool = False) -> Any:
+        def call(self, inputs: jax.Array, training: bool = False) -> jax.Array:
             if not training:
                 return inputs
             keep = 1 - (self.rate if self.rate_now is None else self.rate_now)

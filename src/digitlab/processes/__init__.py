@@ -7,7 +7,7 @@ outside.
 
 from digitlab.processes.plain import plain_loads
 from digitlab.processes.pool import Pool
-from digitlab.processes.start import can_fork, environment, python
+from digitlab.processes.start import Child, can_fork
 from digitlab.processes.worker import MEMORY, SECONDS, Worker, WorkerError
 
-__all__ = ["MEMORY", "SECONDS", "Pool", "Worker", "WorkerError", "can_fork", "environment", "plain_loads", "python"]
+__all__ = ["MEMORY", "SECONDS", "Child", "Pool", "Worker", "WorkerError", "can_fork", "plain_loads"]

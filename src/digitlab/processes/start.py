@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -34,6 +35,43 @@ def environment() -> dict[str, str]:
     if ours.name not in ("site-packages", "dist-packages"):  # Python finds those, after its own library
         kept = [str(ours), *(entry for entry in kept if entry != str(ours))]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(kept)}
+
+
+class Child(subprocess.Popen[bytes]):
+    """A module of ours in another Python, and the pipe that it is told through; Ctrl-C is for this process alone.
+
+    Args:
+        module: as in "digitlab.processes".
+        answers: whether somebody reads what it prints.
+        errors: the same of what it complains of.
+    """
+
+    stdin: BinaryIO
+    stdout: BinaryIO
+    stderr: BinaryIO
+
+    def __init__(self, module: str, *, answers: bool = False, errors: bool = False) -> None:
+        super().__init__(
+            python(module),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE if answers else subprocess.DEVNULL,
+            stderr=subprocess.PIPE if errors else subprocess.DEVNULL,
+            env=environment(),
+            start_new_session=True,
+        )
+
+    def tell(self, content: bytes, *, last: bool = True) -> None:
+        """Write to it; where it has died already, its exit code says so. `last` closes the pipe."""
+        with contextlib.suppress(BrokenPipeError, ValueError):
+            self.stdin.write(content)
+            self.stdin.flush()
+        if last:
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close the pipe that it is told through."""
+        with contextlib.suppress(BrokenPipeError):
+            self.stdin.close()
 
 
 class Copy:

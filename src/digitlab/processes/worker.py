@@ -17,7 +17,7 @@ from typing import Any
 from digitlab import errors
 from digitlab.errors import ProcessError
 from digitlab.processes.inside import HEAD, write
-from digitlab.processes.start import Copy, environment, python
+from digitlab.processes.start import Child, Copy
 
 # What one picture may take unless the user says otherwise.
 SECONDS = 30.0
@@ -59,7 +59,7 @@ class Worker:
     ) -> None:
         self._task = (setup, arguments, memory, nice)
         self._fork = fork
-        self._process: subprocess.Popen[bytes] | Copy | None = None
+        self._process: Child | Copy | None = None
 
     def __enter__(self) -> Worker:
         return self
@@ -87,14 +87,8 @@ class Worker:
         if self._fork:
             self._process = Copy(self._task)
             return
-        self._process = subprocess.Popen(  # noqa: S603  (this Python, a module of ours)
-            python("digitlab.processes"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # a library that warns of a damaged file prints what the file says
-            env=environment(),
-            start_new_session=True,  # Ctrl-C is for the process that asks
-        )
+        # Its complaints are nobody's: a library that warns of a damaged file prints what the file says.
+        self._process = Child("digitlab.processes", answers=True)
         self._send(self._task)
 
     def ask(self, function: Callable[..., bytes], *arguments: Any, seconds: float = SECONDS) -> bytes:
@@ -117,17 +111,14 @@ class Worker:
     def _send(self, content: Any) -> None:
         process = self._process
         assert process is not None  # noqa: S101  (started above; for the type checker)
-        pipe = process.stdin
-        assert pipe is not None  # noqa: S101
         data = pickle.dumps(content, pickle.HIGHEST_PROTOCOL)
         with contextlib.suppress(BrokenPipeError, ValueError):  # it died; reading its answer says so
-            write(pipe, b"W", data)
+            write(process.stdin, b"W", data)
 
     def _answer(self, deadline: float) -> bytes:
         process = self._process
         assert process is not None  # noqa: S101
         pipe = process.stdout
-        assert pipe is not None  # noqa: S101
         try:
             with _Until(deadline, process) as until:
                 kind, size = HEAD.unpack(until.read(pipe.fileno(), HEAD.size))
@@ -162,17 +153,15 @@ class Worker:
             return 0
         code = process.poll()
         if code is None:
-            if process.stdout is not None and process.stdin is not None:
-                with contextlib.suppress(OSError, ValueError):
-                    process.stdin.close()
+            with contextlib.suppress(OSError, ValueError):
+                process.stdin.close()
             # One that died by itself is given a moment to be seen doing so.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 code = process.wait(0.05)
             process.kill()
         for pipe in (process.stdin, process.stdout):
             with contextlib.suppress(OSError, ValueError):
-                if pipe is not None:
-                    pipe.close()
+                pipe.close()
         last = process.wait()
         return last if code is None else code
 

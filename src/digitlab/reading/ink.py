@@ -61,14 +61,14 @@ def page_ink(pixels: np.ndarray) -> PageInk:
     grey = separating_grey(pixels)
     sheet = sheet_on_table(grey)
     if sheet is not None:
-        grey = sheet[2]
+        grey = sheet.painted
     inverted = sheet is None and not ink_is_dark(grey)
     if inverted:
         grey = 255 - grey
     paper = paper_of(grey)
     ink = levelled(ink_of(grey, paper))
     if sheet is not None:
-        ink *= sheet[0]
+        ink *= sheet.whole
     # Not of the ink, which stops at 0 and so hides half of the grain.
     noise = noise_of(grey / np.maximum(paper, DARKEST))
     if noise > 0.02:
@@ -77,4 +77,4 @@ def page_ink(pixels: np.ndarray) -> PageInk:
         ink = ndimage.gaussian_filter(ink, 0.6 if noise < 0.03 else 1.0)
         noise *= 0.45 if noise < 0.03 else 0.28
     contrast = page_contrast(ink, noise)
-    return PageInk(ink, grey, paper, noise, contrast, inverted, None if sheet is None else sheet[1])
+    return PageInk(ink, grey, paper, noise, contrast, inverted, None if sheet is None else sheet.inner)

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 # A sheet is at least this share of the picture, and this much of a quadrilateral's usual share of its own box.
 MIN_AREA, MIN_FILL = 0.2, 0.8
 
 
-def sheet_on_table(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+class Sheet(NamedTuple):
+    """A light sheet found on a dark table.
+
+    Attributes:
+        whole: (h, w) bool, the sheet.
+        inner: (h, w) bool, the sheet less its rim, in which what is no writing may lie: its torn edge.
+        painted: (h, w) float32, the image with the table painted over in the colour of the nearest paper.
+    """
+
+    whole: np.ndarray
+    inner: np.ndarray
+    painted: np.ndarray
+
+
+def sheet_on_table(grey: np.ndarray) -> Sheet | None:
     """Find the one light sheet that lies on a dark ground, if that is what the picture shows.
 
     Without this the table would count as the paper, the sheet as one great light blot. A digit of chalk must not pass
@@ -18,9 +34,7 @@ def sheet_on_table(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
         grey: (h, w) float32, 0..255.
 
     Returns:
-        (h, w) bool, the sheet; (h, w) bool, the sheet less its rim, in which what is no writing may lie: its torn edge;
-        and (h, w) float32, the picture with the table painted over in the colour of the nearest paper. None where there
-        is no such sheet.
+        The sheet; None where there is none.
 
     Example:
         >>> photo = np.full((120, 120), 40, np.float32); photo[20:100, 20:100] = 210
@@ -77,7 +91,7 @@ def sheet_on_table(grey: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
     deep = ndimage.binary_erosion(inner, border_value=1)
     nearest = ndimage.distance_transform_edt(~deep, return_distances=False, return_indices=True)
     paint = resized(np.ascontiguousarray(filled[tuple(nearest)]), grey.shape)
-    return sheet, surely, np.where(sheet, grey, paint)
+    return Sheet(sheet, surely, np.where(sheet, grey, paint))
 
 
 def _to_the_edge(grey: np.ndarray, inner: np.ndarray, outer: np.ndarray, level: float) -> np.ndarray:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from digitlab.machine import usable_cores
 from digitlab.reading.components import page_contrast
 
 # The classes of the network, in its order; the last, "?", is every sign that is none of them.
@@ -206,7 +206,7 @@ def open_spotter(path: Path, *, threads: int | None = None) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or os.cpu_count() or 1
+    options.intra_op_num_threads = threads or len(usable_cores())
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

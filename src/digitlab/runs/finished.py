@@ -17,9 +17,10 @@ from digitlab.data import Dataset
 from digitlab.errors import DataError, ExportError, RunError
 from digitlab.learning.export import FORMATS, export_model
 from digitlab.machine import usable_cores
-from digitlab.runs.folder import FORMAT, Reference, Run, write_json
+from digitlab.runs.folder import FORMAT, Run, write_json
 from digitlab.runs.gather import dataset_of, figure_content, judged_data, report_content, write_card, write_report
 from digitlab.runs.groups import Group, open_reference
+from digitlab.runs.register import Reference
 
 if TYPE_CHECKING:
     from digitlab.judging import Evaluation

@@ -1,4 +1,4 @@
-"""A run's folder: create, open, list, go on. The format is documented in docs/run-format.md and has a version.
+"""One run's folder: what is read from it and written into it. The format is documented in docs/run-format.md.
 
 Every file is replaced in one step, `run.json` says how far the run came, and a lock file keeps a second process out; so
 that a process killed at any moment leaves a folder that `digitlab train --resume` can resume.
@@ -6,25 +6,25 @@ that a process killed at any moment leaves a folder that `digitlab train --resum
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import datetime
-import errno
 import functools
 import io
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from digitlab import in_words
 from digitlab.archives import read_arrays
 from digitlab.errors import DataError, RunError
 from digitlab.files import printable, read_bytes, write_atomically
 from digitlab.learning.recipe import Recipe
 from digitlab.runs import schema
+from digitlab.runs.lock import is_locked
+from digitlab.runs.states import State
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,17 +34,6 @@ if TYPE_CHECKING:
     from digitlab.learning.state import TrainState
 
 FORMAT = 1
-
-# How a run is named: its path, its name in the folder of runs, "latest", or the Run itself.
-Reference = str | os.PathLike[str]
-
-# What `state` in run.json can say. A run that says "training" while nobody holds its lock was killed.
-STATES = ("training", "interrupted", "failed", "trained", "finished")
-
-
-def runs_folder(folder: str | Path | None = None) -> Path:
-    """Where runs live: the argument, else `DIGITLAB_RUNS`, else ``runs`` in the current folder."""
-    return Path(folder or os.environ.get("DIGITLAB_RUNS") or "runs")
 
 
 @dataclass(frozen=True)
@@ -70,10 +59,11 @@ class Run:
 
         info, state = self.info, self.state
         rows = [("recipe", f"{info['recipe'].get('description', '')}, seed {info['seed']}"), ("state", state)]
-        if state == "finished":
-            low, high = self.evaluation.accuracy_interval
-            words = f"{100 * self.evaluation.accuracy:.2f} % ({100 * low:.2f} to {100 * high:.2f} %)"
-            rows.append(("test accuracy", words))
+        if state == State.FINISHED:
+            judged = self.evaluation
+            rows.append(
+                ("test accuracy", f"{100 * judged.accuracy:.2f} % ({in_words.interval(judged.accuracy_interval)})")
+            )
         history = self.history if (self.path / "history.csv").is_file() else {}
         line = curve(history.get("val_accuracy") or history.get("accuracy") or [], "accuracy over the epochs")
         return card(self.name, [*rows, ("folder", str(self.path))], line)
@@ -93,10 +83,10 @@ class Run:
         return _read_info(self.path)
 
     @property
-    def state(self) -> str:
-        """One of `STATES`, or "stopped" for a run that was killed."""
-        state = str(self.info["state"])
-        return "stopped" if state == "training" and not is_locked(self.path) else state
+    def state(self) -> State:
+        """How far it came; a run that says "training" while nobody holds its lock was killed."""
+        state = State(self.info["state"])
+        return State.STOPPED if state == State.TRAINING and not is_locked(self.path) else state
 
     @property
     def recipe(self) -> Recipe:
@@ -163,9 +153,9 @@ class Run:
     def damage(self) -> str:
         """What is wrong with the files of numbers; "" for a run that is whole, as far as it came."""
         try:
-            if (self.path / "history.csv").exists() or self.state == "finished":
+            if (self.path / "history.csv").exists() or self.state == State.FINISHED:
                 _ = self.history
-            if self.state == "finished":
+            if self.state == State.FINISHED:
                 evaluation, arrays = self.evaluation, self.predictions
                 known, kept = (evaluation.samples, len(evaluation.support)), arrays["test_probabilities"].shape
                 if len(self.info["data"]["classes"]) != len(evaluation.support):
@@ -196,7 +186,7 @@ class Run:
             state = self.state
             hint = (
                 f"the run is not finished (it is {state}); resume it with: digitlab train --resume {self.path}"
-                if state != "finished"
+                if state != State.FINISHED
                 else "the folder is incomplete; restore it or train anew"
             )
             raise RunError(f"{file}: not there; {hint}")
@@ -270,72 +260,15 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     write_atomically(path, buffer.getvalue())
 
 
-def check_name(name: str) -> None:
-    """Raise a RunError unless this can be the name of a run's folder."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
-        raise RunError(f"run name {name!r}: expected letters, digits, '.', '_' and '-', at most 100, as in my-run.2")
-
-
-def check_free(folder: Path, name: str | None) -> None:
-    """Raise a RunError unless a new run could have this name; None, for a name made up, always can.
-
-    Raises:
-        RunError: the name cannot be a folder's name, or is taken.
-    """
-    if name is None:
-        return
-    check_name(name)
-    path = folder / name
-    if path.exists() and not _begun(path):
-        raise RunError(
-            f"{path}: already there. Choose another --name, or resume it with: digitlab train --resume {path}"
-        )
-
-
 _OF_A_BEGINNING = re.compile(r"\.lock|\.run\.json\.\d+\.tmp")
 
 
-def _begun(path: Path) -> bool:
+def begun(path: Path) -> bool:
     """Whether a folder was made for a run and nothing more: its process ended before `run.json` was written."""
     try:
         return all(_OF_A_BEGINNING.fullmatch(file.name) for file in path.iterdir())
     except OSError:
         return False
-
-
-def create_run(folder: Path, name: str | None, info: Mapping[str, Any]) -> Run:
-    """Make a new run folder with its `run.json`; a name that is taken is an error, a made-up one never is.
-
-    Raises:
-        RunError: the name is taken or cannot be a folder's name, or the folder cannot be made.
-    """
-    check_free(folder, name)
-    now = datetime.datetime.now(datetime.UTC).astimezone()
-    base = name or f"{info['recipe']['name']}-{now:%Y%m%d-%H%M%S}"
-    first = {"format": FORMAT, "name": base, "state": "training", "created": now.isoformat("T", "seconds"), **info}
-    try:
-        schema.RUN(first, "")
-    except ValueError as error:  # a layer, file or class whose name no terminal should see
-        raise RunError(f"{folder / base}: cannot be described ({error}). Give it another name") from None
-    for attempt in range(1, 1000):
-        path = folder / (base if attempt == 1 else f"{base}-{attempt}")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            path.mkdir(exist_ok=_begun(path))
-        except FileExistsError:
-            check_free(folder, name)
-            continue
-        except OSError as error:
-            raise RunError(f"{path}: could not be made ({error.strerror}). Choose another --runs folder") from error
-        run = Run(path)
-        with locked(run):
-            if (path / "run.json").exists():  # another process was quicker
-                check_free(folder, name)
-                continue
-            run.remove_temporary_files()
-            write_json(path / "run.json", {**first, "name": path.name})
-        return run
-    raise RunError(f"{folder}: no free name for {base}")
 
 
 def _read_info(path: Path) -> dict[str, Any]:
@@ -350,7 +283,7 @@ def _read_info(path: Path) -> dict[str, Any]:
     try:
         info: dict[str, Any] = schema.read_json(file, check)
     except (FileNotFoundError, NotADirectoryError):
-        if path.is_dir() and _begun(path):
+        if path.is_dir() and begun(path):
             raise RunError(
                 f"{path}: its process ended before anything was kept. Begin again: digitlab train --name {path.name}"
             ) from None
@@ -364,107 +297,3 @@ def _why(error: Exception) -> str:
     """An error's reason in a few printable words."""
     reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return printable(" ".join(reason.split()))[:200]
-
-
-def open_run(reference: Reference, folder: str | Path | None = None) -> Run:
-    """The run at a path, or of that name in the runs folder; ``latest`` is the newest one; a Run is itself.
-
-    Raises:
-        RunError: no such run, or its `run.json` is damaged or of another format.
-    """
-    if not isinstance(reference, str | os.PathLike):
-        raise RunError(f"run: got a {type(reference).__name__}, expected a run's name or path, or a Run")
-    reference = os.fspath(reference)
-    if reference == "latest":
-        found = list_runs(folder)
-        if not found:
-            raise RunError(f"{runs_folder(folder)}: no runs yet; make one with: digitlab train")
-        return found[-1]
-    for path in (Path(reference), runs_folder(folder) / reference):
-        if path.is_dir():
-            run = Run(path)
-            _ = run.info  # says at once what is wrong with it
-            return run
-    raise RunError(
-        f"{reference}: no such run, neither as a path nor in {runs_folder(folder)}. `digitlab runs` lists them"
-    )
-
-
-def list_runs(folder: str | Path | None = None) -> list[Run]:
-    """All runs in a folder, oldest first; folders that are no runs, or whose run.json is damaged, are passed over."""
-    found = []
-    for path in runs_folder(folder).glob("*/run.json"):
-        with contextlib.suppress(RunError):
-            created = Run(path.parent).info["created"]
-            try:
-                moment = datetime.datetime.fromisoformat(created).astimezone().timestamp()
-            except (ValueError, OverflowError, OSError):
-                moment = 0.0
-            found.append((moment, path.parent))
-    return [Run(path) for _, path in sorted(found)]
-
-
-def damaged_runs(folder: str | Path | None = None) -> dict[Path, str]:
-    """The runs of a folder whose run.json cannot be used, with why, by name."""
-    found = {}
-    for path in sorted(runs_folder(folder).glob("*/run.json")):
-        try:
-            _ = Run(path.parent).info
-        except RunError as error:
-            found[path.parent] = str(error).replace(f"{path.parent}{os.sep}", "")
-    return found
-
-
-@contextlib.contextmanager
-def locked(run: Run) -> Iterator[None]:
-    """Hold the run for this process; the operating system lets go of it however the process ends.
-
-    Raises:
-        RunError: another process holds it, or the folder has no locks.
-    """
-    with (run.path / ".lock").open("a") as file:
-        try:
-            free = _lock(file.fileno())
-        except OSError as error:
-            raise RunError(
-                f"{run.path}: its file system cannot lock files ({error.strerror}). Keep runs on a disk of this "
-                "machine: --runs FOLDER"
-            ) from None
-        if not free:
-            raise RunError(f"{run.path}: another process is working on this run. Wait for it, or stop it first")
-        yield
-
-
-def is_locked(path: Path) -> bool:
-    """Whether some process is working on the run."""
-    try:
-        file = (path / ".lock").open("rb")
-    except OSError:  # nobody ever held it
-        return False
-    with file:
-        try:
-            return not _lock(file.fileno())
-        except OSError:  # no locks there, so nobody can hold one
-            return False
-
-
-def _lock(descriptor: int) -> bool:
-    """Take an exclusive lock without waiting; False if another holds it.
-
-    Raises:
-        OSError: the file system has no locks, as some in a network.
-    """
-    try:
-        if os.name == "nt":
-            import msvcrt
-
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        else:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
-            return False
-        raise
-    return True

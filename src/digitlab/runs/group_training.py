@@ -12,10 +12,12 @@ from digitlab.errors import RecipeError, RunError
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.recipe import recipe as make_recipe
 from digitlab.runs import training
-from digitlab.runs.folder import Run, check_name, runs_folder
+from digitlab.runs.folder import Run
 from digitlab.runs.gather import write_card
 from digitlab.runs.groups import Group
 from digitlab.runs.parallel import OnEvent, check_sendable, run_at_once
+from digitlab.runs.register import check_name, runs_folder
+from digitlab.runs.states import State
 
 
 def train_group(
@@ -79,7 +81,7 @@ def train_group(
             raise RunError(f"{run.path}: is there already and has another recipe. Choose another --name")
         members.append((member, run))
     to_do = [
-        (member, run) for member, run in members if not (run.path / "run.json").exists() or run.state != "finished"
+        (member, run) for member, run in members if not (run.path / "run.json").exists() or run.state != State.FINISHED
     ]
     if jobs > 1 and len(to_do) > 1:
         check_sendable(model)

@@ -13,7 +13,9 @@ import numpy as np
 
 from digitlab.errors import RunError
 from digitlab.learning.recipe import Recipe
-from digitlab.runs.folder import Reference, Run, list_runs, metadata, open_run
+from digitlab.runs.folder import Run, metadata
+from digitlab.runs.register import Reference, list_runs, open_run
+from digitlab.runs.states import State
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,7 +120,7 @@ class Group:
 
 def open_group(name: str, folder: str | Path | None = None) -> Group | None:
     """The group of that name with its finished runs; None if no run belongs to it."""
-    runs = [run for run in list_runs(folder) if run.info.get("group") == name and run.state == "finished"]
+    runs = [run for run in list_runs(folder) if run.info.get("group") == name and run.state == State.FINISHED]
     return Group(name, tuple(sorted(runs, key=lambda run: int(run.info["seed"])))) if runs else None
 
 

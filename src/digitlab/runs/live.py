@@ -13,6 +13,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from digitlab.errors import DigitlabError
+from digitlab.files import write_atomically
+from digitlab.runs.states import Stage
 from digitlab.runs.training import Watcher
 
 if TYPE_CHECKING:
@@ -43,7 +46,7 @@ class Live(Watcher):
         self._folder: Path | None = None
         self._last = 0.0
         self._began: tuple[float, int] | None = None
-        self._progress: dict[str, Any] = {"pid": os.getpid(), "stage": "build"}
+        self._progress: dict[str, Any] = {"pid": os.getpid(), "stage": Stage.BUILD}
 
     def started(self, run: Run, data: Dataset, model: Any, state: TrainState | None) -> None:
         """Remember what to judge after each epoch: validation images, or training images where there are none."""
@@ -62,7 +65,7 @@ class Live(Watcher):
         self._began = self._began or (now, done)
         seconds, here = now - self._began[0], done - self._began[1]
         self._progress |= {
-            "stage": "train",
+            "stage": Stage.TRAIN,
             "epoch": progress.epoch,
             "epochs": progress.epochs,
             "share": done / max(1, total),
@@ -80,7 +83,7 @@ class Live(Watcher):
         self._judge(state)
         self.inner.epoch(state, epochs)
 
-    def stage(self, name: str) -> None:
+    def stage(self, name: Stage) -> None:
         """Write what it does now."""
         self._progress["stage"] = name
         self._tell(force=True)
@@ -172,8 +175,5 @@ def _finite(value: float) -> float | None:
 
 
 def _write(file: Path, content: dict[str, Any]) -> None:
-    """Whole or not at all, but not forced to the disk: it is stale in a moment."""
-    temporary = file.with_name(f".{file.name}.tmp")
-    with contextlib.suppress(OSError):  # a full disk ends the run, not its display
-        temporary.write_text(json.dumps(content), "utf-8")
-        os.replace(temporary, file)  # noqa: PTH105
+    with contextlib.suppress(DigitlabError):  # a full disk ends the run, not its display
+        write_atomically(file, json.dumps(content), durable=False)

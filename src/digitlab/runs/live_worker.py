@@ -9,15 +9,16 @@ import sys
 from typing import Any
 
 from digitlab.runs.live import Live
+from digitlab.runs.states import Stage
 from digitlab.runs.training import Watcher
 
 
 class Quick(Watcher):
     """Says nothing; sees to it that Keras is imported the quick way."""
 
-    def stage(self, name: str) -> None:
+    def stage(self, name: Stage) -> None:
         """Import Keras when the model is about to be built."""
-        if name == "build":
+        if name == Stage.BUILD:
             from digitlab.startup import import_keras_quickly
 
             import_keras_quickly()

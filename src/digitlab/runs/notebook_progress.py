@@ -8,6 +8,8 @@ import time
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from digitlab.runs.states import Stage
+
 if TYPE_CHECKING:
     from digitlab.learning.engine import Progress
     from digitlab.learning.state import TrainState
@@ -51,9 +53,13 @@ class NotebookProgress:
             self._words = f"Validation after epoch {state.epoch}: {100 * validation:.2f} %"
         self._show(state.epoch / epochs, f"epoch {state.epoch} of {epochs}. {self._words}", force=True)
 
-    def stage(self, name: str) -> None:
+    def stage(self, name: Stage) -> None:
         """Say what comes after training."""
-        words = {"judge": "judging on the test images…", "save": "saving…", "draw": "drawing figures and report…"}
+        words = {
+            Stage.JUDGE: "judging on the test images…",
+            Stage.SAVE: "saving…",
+            Stage.DRAW: "drawing figures and report…",
+        }
         if name in words:
             self._show(1.0, f"{words[name]} {self._words}", force=True)
 

@@ -10,7 +10,9 @@ from urllib.parse import quote
 
 from digitlab.errors import RunError
 from digitlab.files import printable, write_atomically
-from digitlab.runs.folder import Run, damaged_runs, list_runs, runs_folder
+from digitlab.runs.folder import Run
+from digitlab.runs.register import damaged_runs, list_runs, runs_folder
+from digitlab.runs.states import State
 
 if TYPE_CHECKING:
     from digitlab.showing import RunRow
@@ -71,7 +73,7 @@ def describe(run: Run, beside: Path) -> RunRow:
     with contextlib.suppress(RunError):
         known["robustness"] = robustness.mean if (robustness := run.robustness) else None
     data_id = str(data["test_sha256"])
-    if state == "finished" and not damage:
+    if state == State.FINISHED and not damage:
         predictions, evaluation = run.predictions, run.evaluation
         known["right"] = predictions["test_probabilities"].argmax(axis=1) == predictions["test_labels"]
         known["interval"], known["log_loss"] = evaluation.accuracy_interval, evaluation.log_loss
@@ -81,7 +83,7 @@ def describe(run: Run, beside: Path) -> RunRow:
     return RunRow(
         name=printable(run.name),
         recipe_name=str(info["recipe"].get("name", "")),
-        state="damaged" if damage else state,
+        state=State.DAMAGED if damage else state,
         created=str(info.get("created", "")),
         data_name=str(data.get("name", "unknown data")),
         data_id=data_id,
@@ -103,7 +105,7 @@ def _damaged(path: Path, why: str) -> RunRow:
     return RunRow(
         name=printable(path.name),
         recipe_name="",
-        state="damaged",
+        state=State.DAMAGED,
         created="",
         data_name="unknown data",
         data_id="unknown",

@@ -7,18 +7,16 @@ one does, by whatever signal, and leaves a run that can be resumed.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import pickle
 import queue
-import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from digitlab.errors import DigitlabError, RunError
 from digitlab.machine import usable_cores
-from digitlab.processes import environment, python
+from digitlab.processes import Child
 
 # What is called for each line of a process: its task's name, and {"epoch": …} or {"stage": …}.
 OnEvent = Callable[[str, dict[str, Any]], None]
@@ -53,7 +51,7 @@ def run_at_once(tasks: Sequence[dict[str, Any]], jobs: int, on_event: OnEvent) -
     waiting: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     for task in tasks:
         waiting.put(task)
-    live: set[subprocess.Popen[bytes]] = set()
+    live: set[Child] = set()
     failures: list[str] = []
     lock, stop = threading.Lock(), threading.Event()
 
@@ -79,8 +77,7 @@ def run_at_once(tasks: Sequence[dict[str, Any]], jobs: int, on_event: OnEvent) -
         stop.set()
         with lock:
             for process in live:
-                if process.stdin is not None:
-                    process.stdin.close()  # it then interrupts itself; a signal could come before it listens
+                process.hang_up()  # it then interrupts itself; a signal could come before it listens
         for thread in threads:
             thread.join()
         raise
@@ -89,32 +86,20 @@ def run_at_once(tasks: Sequence[dict[str, Any]], jobs: int, on_event: OnEvent) -
 
 
 def _run_one(
-    task: dict[str, Any], cores: list[int], on_event: OnEvent, live: set[subprocess.Popen[bytes]], lock: threading.Lock
+    task: dict[str, Any], cores: list[int], on_event: OnEvent, live: set[Child], lock: threading.Lock
 ) -> str | None:
     """Do one task in a process; what went wrong, if something did."""
-    process = subprocess.Popen(  # noqa: S603  (this Python, a module of ours)
-        python("digitlab.runs.worker"),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(),
-        start_new_session=True,  # Ctrl-C is for this process, which tells it
-    )
+    process = Child("digitlab.runs.worker", answers=True, errors=True)
     with lock:
         live.add(process)
-    requests, answers, errors = process.stdin, process.stdout, process.stderr
-    assert requests is not None  # noqa: S101  (opened above; for the type checker)
-    assert answers is not None  # noqa: S101
-    assert errors is not None  # noqa: S101
     said: list[bytes] = []
-    reader = threading.Thread(target=lambda: said.append(errors.read()))
+    reader = threading.Thread(target=lambda: said.append(process.stderr.read()))
     reader.start()
     problem = None
     try:
-        with contextlib.suppress(BrokenPipeError, ValueError):  # it ended, or Ctrl-C has closed the pipe
-            requests.write(pickle.dumps({**task, "cores": cores}))
-            requests.flush()  # and kept open: its end tells the process that this one is gone
-        for line in answers:
+        # The pipe is kept open: its end tells the process that this one is gone.
+        process.tell(pickle.dumps({**task, "cores": cores}), last=False)
+        for line in process.stdout:
             message = json.loads(line)
             if "error" in message:
                 problem = message["error"]
@@ -131,9 +116,9 @@ def _run_one(
             live.discard(process)
         process.wait()
         reader.join()
-        for pipe in (requests, answers, errors):
-            with contextlib.suppress(BrokenPipeError):
-                pipe.close()
+        process.hang_up()
+        process.stdout.close()
+        process.stderr.close()
     return problem
 
 

@@ -13,7 +13,7 @@ from digitlab.data.arrays import images_from
 from digitlab.data.class_folders import is_clutter, natural_key, read_image
 from digitlab.data.csv_images import read_csv
 from digitlab.errors import DataError
-from digitlab.runs.folder import open_run
+from digitlab.runs.register import open_run
 
 PREPARATIONS = ("none", "photo", "resize")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from digitlab.files import UNPRINTABLE, read_bytes
+from digitlab.runs.states import STATES
 
 # Raises ValueError for a value that is wrong, with where it is.
 Check = Callable[[Any, str], None]
@@ -146,7 +147,7 @@ RECIPE = keys({"name": _name, "epochs": whole(1, 100_000)}, {"description": any_
 RUN = keys(
     {
         "format": whole(1),
-        "state": one_of("training", "interrupted", "failed", "trained", "finished"),
+        "state": one_of(*STATES),
         "created": text(100),
         "recipe": RECIPE,
         "seed": whole(0, 2**64),

@@ -18,18 +18,7 @@ from digitlab.learning.export import export_model
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.recipe import recipe as make_recipe
 from digitlab.machine import machine, versions
-from digitlab.runs.folder import (
-    FORMAT,
-    Run,
-    check_free,
-    create_run,
-    history_csv,
-    locked,
-    open_run,
-    runs_folder,
-    write_arrays,
-    write_json,
-)
+from digitlab.runs.folder import FORMAT, Run, history_csv, write_arrays, write_json
 from digitlab.runs.gather import (
     dataset_of,
     figure_content,
@@ -37,6 +26,9 @@ from digitlab.runs.gather import (
     write_card,
     write_report,
 )
+from digitlab.runs.lock import locked
+from digitlab.runs.register import check_free, create_run, open_run, runs_folder
+from digitlab.runs.states import Stage, State
 from digitlab.runs.trust import check_trusted, trust
 
 if TYPE_CHECKING:
@@ -58,8 +50,8 @@ class Watcher:
     def epoch(self, state: TrainState, epochs: int) -> None:
         """An epoch is done and its checkpoint kept."""
 
-    def stage(self, name: str) -> None:
-        """A new stage begins: "data", "build", "train", "judge", "save", "draw"."""
+    def stage(self, name: Stage) -> None:
+        """A new stage begins."""
 
 
 class Stopwatch:
@@ -68,9 +60,9 @@ class Stopwatch:
     def __init__(self, started: float | None = None) -> None:
         self._started = self._last = time.perf_counter() if started is None else started
         self._stages: dict[str, float] = {}
-        self._name = "start"
+        self._name = Stage.START
 
-    def stage(self, name: str) -> None:
+    def stage(self, name: Stage) -> None:
         """End the stage that runs and begin another."""
         now = time.perf_counter()
         self._stages[self._name] = self._stages.get(self._name, 0.0) + now - self._last
@@ -79,7 +71,7 @@ class Stopwatch:
     def seconds(self) -> dict[str, float]:
         """Seconds by stage up to now, with `total`."""
         self.stage(self._name)
-        rounded = {name: round(value, 3) for name, value in self._stages.items()}
+        rounded = {str(name): round(value, 3) for name, value in self._stages.items()}
         return rounded | {"total": round(time.perf_counter() - self._started, 3)}
 
 
@@ -145,7 +137,7 @@ def train(
     if own is not None:
         trust(settings.network)
     check_free(runs_folder(folder), name)
-    _stage(watcher, stopwatch, "data")
+    _stage(watcher, stopwatch, Stage.DATA)
     dataset = as_dataset(data, validation=validation)
     with Drawer() if judge else contextlib.nullcontext() as drawer:
         maker = begin_with or (model if callable(model) else None)
@@ -204,12 +196,12 @@ def resume(
     run = open_run(reference, folder)
     with locked(run):
         info = run.info
-        if info["state"] == "finished":
+        if info["state"] == State.FINISHED:
             (run.path / "checkpoint.npz").unlink(missing_ok=True)  # a kill at the very end leaves it
             raise RunError(f"{run.path}: finished already. Look at it with: digitlab runs {run.path}")
         if "parent" in info:
             raise RunError(f"{run.path}: a taught run is not resumed, it takes a minute anew: digitlab train --from …")
-        _stage(watcher, stopwatch, "data")
+        _stage(watcher, stopwatch, Stage.DATA)
         dataset = dataset_of(run, data)
         network = run.recipe.network
         if info["own_model"] != _own_model(network):
@@ -220,7 +212,7 @@ def resume(
         state = run.checkpoint()
         with Drawer() as drawer:
             built = _build(run.recipe, dataset, model if callable(model) else None, watcher, stopwatch)
-            run.update(state="training", versions=versions(), machine=machine())
+            run.update(state=State.TRAINING, versions=versions(), machine=machine())
             return _carry_out(run, built, dataset, state, drawer, watcher, stopwatch)
 
 
@@ -234,7 +226,7 @@ def _default_watcher() -> Watcher:
 def _build(
     recipe: Recipe, dataset: Dataset, maker: Callable[[], Any] | None, watcher: Watcher, stopwatch: Stopwatch
 ) -> Any:
-    _stage(watcher, stopwatch, "build")
+    _stage(watcher, stopwatch, Stage.BUILD)
     from digitlab.learning.models import build
 
     return build(recipe, len(dataset.class_names), maker)
@@ -252,15 +244,17 @@ def _carry_out(
     """Train, judge, keep; whatever happens, `run.json` says how far it came. Without a drawer, only train."""
     try:
         watcher.started(run, dataset, model, state)
-        _stage(watcher, stopwatch, "train")
+        _stage(watcher, stopwatch, Stage.TRAIN)
         _train(run, model, dataset, state, watcher)
         if drawer is None:
-            _stage(watcher, stopwatch, "save")
+            _stage(watcher, stopwatch, Stage.SAVE)
             _save_model(run, model)
-            run.update(state="trained", seconds=stopwatch.seconds())  # the checkpoint stays: `resume` judges from it
+            run.update(
+                state=State.TRAINED, seconds=stopwatch.seconds()
+            )  # the checkpoint stays: `resume` judges from it
             return run
         content = _judge(run, dataset, model, watcher, stopwatch)
-        _stage(watcher, stopwatch, "draw")
+        _stage(watcher, stopwatch, Stage.DRAW)
         drawer.draw(run.path / "figures", figure_content(dataset, content))
         write_report(run.path / "report.html", content)
         drawer.wait()
@@ -269,11 +263,11 @@ def _carry_out(
         write_report(run.path / "report.html", dataclasses.replace(content, seconds=seconds))
         write_card(run)
         # Last of all: a run that says "finished" has everything.
-        run.update(state="finished", seconds=seconds)
+        run.update(state=State.FINISHED, seconds=seconds)
         (run.path / "checkpoint.npz").unlink(missing_ok=True)
     except BaseException as error:
         with contextlib.suppress(Exception):  # a full disk must not hide why it failed
-            run.update(state="interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+            run.update(state=State.INTERRUPTED if isinstance(error, KeyboardInterrupt) else State.FAILED)
         raise
     return run
 
@@ -305,7 +299,7 @@ def _train(run: Run, model: Any, dataset: Dataset, state: TrainState | None, wat
 
 def _judge(run: Run, dataset: Dataset, model: Any, watcher: Watcher, stopwatch: Stopwatch) -> ReportContent:
     """Look at the test images, once; keep model, predictions and numbers."""
-    _stage(watcher, stopwatch, "judge")
+    _stage(watcher, stopwatch, Stage.JUDGE)
     from digitlab.judging import evaluate as judge
     from digitlab.learning.models import first_weights
     from digitlab.learning.predict import predict
@@ -322,7 +316,7 @@ def _judge(run: Run, dataset: Dataset, model: Any, watcher: Watcher, stopwatch: 
         validation=(arrays["validation_probabilities"], dataset.validation.labels) if len(dataset.validation) else None,
         doubtful=dataset.doubtful,
     )
-    _stage(watcher, stopwatch, "save")
+    _stage(watcher, stopwatch, Stage.SAVE)
     _save_model(run, model)
     write_arrays(run.path / "predictions.npz", arrays)
     write_json(run.path / "metrics.json", {"format": FORMAT, "test": evaluation.to_dict()})
@@ -393,6 +387,6 @@ def _own_model(network: str) -> dict[str, str] | None:
     return {"file": str(path.resolve()), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
-def _stage(watcher: Watcher, stopwatch: Stopwatch, name: str) -> None:
+def _stage(watcher: Watcher, stopwatch: Stopwatch, name: Stage) -> None:
     stopwatch.stage(name)
     watcher.stage(name)

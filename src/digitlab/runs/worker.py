@@ -11,6 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from digitlab.runs.states import Stage
 from digitlab.runs.training import Watcher
 
 if TYPE_CHECKING:
@@ -30,9 +31,9 @@ class Reporting(Watcher):
         finite = {name: value if value == value else None for name, value in row.items()}
         _say({"epoch": state.epoch, "epochs": epochs, **finite})
 
-    def stage(self, name: str) -> None:
+    def stage(self, name: Stage) -> None:
         """What comes next; Keras is imported the quick way when the model is about to be built."""
-        if name == "build":
+        if name == Stage.BUILD:
             from digitlab.startup import import_keras_quickly
 
             import_keras_quickly()

@@ -15,9 +15,9 @@ from digitlab.files import write_atomically
 from digitlab.judging.compare import compare_groups
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.recipe import recipe as make_recipe
-from digitlab.runs.folder import check_name, runs_folder
 from digitlab.runs.group_training import train_group
 from digitlab.runs.recipe_file import save_recipe
+from digitlab.runs.register import check_name, runs_folder
 from digitlab.runs.training import Watcher
 from digitlab.searching.ranges import Range, space
 from digitlab.searching.study import OnTrial, TrialResult, best, data_sha256, opened, results, search

@@ -87,13 +87,14 @@ class Models:
 
 def listed(runs: str | Path | None) -> list[dict[str, Any]]:
     """Every finished run that reads digits, the newest first."""
-    from digitlab.runs.folder import list_runs
+    from digitlab.runs.register import list_runs
+    from digitlab.runs.states import State
 
     found = []
     for run in list_runs(runs):
         info = run.info
         classes = (info.get("data") or {}).get("classes") or ()
-        if info.get("state") == "finished" and len(classes) == 10 and (run.path / "model.onnx").is_file():
+        if info.get("state") == State.FINISHED and len(classes) == 10 and (run.path / "model.onnx").is_file():
             found.append({"name": run.name, "title": run.name, "recipe": str(info["recipe"].get("name", ""))})
     return found[::-1][:MOST]
 
@@ -104,7 +105,7 @@ def path_of(runs: str | Path | None, name: str) -> Path:
     Raises:
         ServingError: no such run.
     """
-    from digitlab.runs.folder import list_runs
+    from digitlab.runs.register import list_runs
 
     for run in list_runs(runs):
         if run.name == name and (run.path / "model.onnx").is_file():

@@ -33,8 +33,8 @@ class RunsPage:
         """The page as the folders are now; made anew only if one of them changed."""
         if (page := self.fresh()) is not None:
             return page
-        from digitlab.runs.folder import runs_folder
         from digitlab.runs.overview import dashboard
+        from digitlab.runs.register import runs_folder
 
         state = self._folders()
         if state != self._state:
@@ -45,7 +45,8 @@ class RunsPage:
 
     def _folders(self) -> tuple[object, ...]:
         """Everything that the page depends on: names, times and sizes of files, and who is being trained."""
-        from digitlab.runs.folder import is_locked, runs_folder
+        from digitlab.runs.lock import is_locked
+        from digitlab.runs.register import runs_folder
 
         state: list[object] = []
         try:
@@ -67,7 +68,7 @@ class RunsPage:
 
 def report(runs: str | Path | None, name: str) -> bytes | None:
     """A run's report; the name is only ever compared with those of folders that are there, never made into a path."""
-    from digitlab.runs.folder import runs_folder
+    from digitlab.runs.register import runs_folder
 
     try:
         folders = {entry.name: Path(entry.path) for entry in os.scandir(runs_folder(runs)) if entry.is_dir()}

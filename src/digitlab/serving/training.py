@@ -8,7 +8,6 @@ import functools
 import json
 import os
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -23,7 +22,9 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 from starlette.routing import Route
 
 from digitlab.errors import DigitlabError, RunError, ServingError
+from digitlab.processes import Child
 from digitlab.runs.live import EPOCH, PROGRESS
+from digitlab.runs.states import State
 from digitlab.serving.access import is_loopback
 
 # Seconds between two looks at a run's folder.
@@ -52,7 +53,7 @@ class Trainings:
     anywhere: bool = False
     control: bool = True
     data: str | None = None
-    _processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _processes: dict[str, Child] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _followers: int = 0
 
@@ -92,7 +93,7 @@ class Trainings:
 
     def listed(self) -> list[dict[str, Any]]:
         """Every run by name, recipe and state, the newest first; those that are about to begin are there already."""
-        from digitlab.runs.folder import list_runs
+        from digitlab.runs.register import list_runs
 
         found = [
             {"name": run.name, "recipe": str(info["recipe"].get("name", "")), "state": run.state, "created": created}
@@ -150,7 +151,7 @@ class Trainings:
             DigitlabError: no such recipe or field, or enough train already.
         """
         from digitlab.learning.recipe import recipe
-        from digitlab.runs.folder import check_free, runs_folder
+        from digitlab.runs.register import check_free, runs_folder
 
         changes = task.get("changes", {})
         if not isinstance(changes, dict) or set(changes) - set(SETTINGS):
@@ -172,10 +173,10 @@ class Trainings:
         return None if self.data is None else str(Path(self.data).resolve())
 
     def _check_room(self) -> None:
-        from digitlab.runs.folder import list_runs
+        from digitlab.runs.register import list_runs
 
         busy = {name for name, process in self._processes.items() if process.poll() is None}
-        busy |= {run.name for run in list_runs(self.runs) if run.state == "training"}
+        busy |= {run.name for run in list_runs(self.runs) if run.state == State.TRAINING}
         if len(busy) >= self.at_once:
             raise ServingError(
                 f"{', '.join(sorted(busy))}: training already, at most {self.at_once} at once. "
@@ -183,26 +184,15 @@ class Trainings:
             )
 
     def _launch(self, name: str, task: dict[str, Any]) -> None:
-        from digitlab.processes.start import environment, python
-        from digitlab.runs.folder import runs_folder
+        from digitlab.runs.register import runs_folder
 
-        process = subprocess.Popen(  # noqa: S603  (our own module; what was asked for goes in as JSON)
-            python("digitlab.runs.live_worker"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env=environment(),
-            start_new_session=True,  # Ctrl-C ends the server; the run goes on
-        )
-        assert process.stdin is not None  # noqa: S101  (opened above; for the type checker)
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(json.dumps({**task, "folder": str(runs_folder(self.runs).resolve())}).encode())
-            process.stdin.close()
+        process = Child("digitlab.runs.live_worker")  # Ctrl-C ends the server; the run goes on
+        process.tell(json.dumps({**task, "folder": str(runs_folder(self.runs).resolve())}).encode())
         self._processes[name] = process
 
     def _named(self, task: dict[str, Any]) -> Any:
         """The run that a request means; its name is compared with those that are there, never made into a path."""
-        from digitlab.runs.folder import list_runs
+        from digitlab.runs.register import list_runs
 
         for run in list_runs(self.runs):
             if run.name == task.get("run"):
@@ -226,7 +216,7 @@ class Trainings:
             process.send_signal(signal.SIGINT)
             return
         run = self._named(task)
-        if run.state != "training":
+        if run.state != State.TRAINING:
             raise ServingError(f"{run.name}: does not train, it is {run.state}")
         pid = (_json(run.path / PROGRESS) or {}).get("pid")
         # The lock says that the process which wrote the file lives.
@@ -247,7 +237,7 @@ class Trainings:
             ServingError: it trains, is finished, or enough train already.
         """
         run = self._named(task)
-        if run.state in ("training", "finished"):
+        if run.state in (State.TRAINING, State.FINISHED):
             raise ServingError(f"{run.name}: is {run.state}, expected one that was stopped")
         with self._lock:
             self._check_room()
@@ -286,13 +276,13 @@ class Trainings:
         Returns:
             Some of "state", "recipe", "epochs", "history", "live", "epoch", "test".
         """
-        from digitlab.runs.folder import list_runs
+        from digitlab.runs.register import list_runs
 
         run = next((run for run in list_runs(self.runs) if run.name == name), None)
         state = ("starting" if name in self._alive() else "gone") if run is None else run.state
         news: dict[str, Any] = {}
         if run is not None:
-            if state != "training" and state != "finished" and name in self._alive():
+            if state != State.TRAINING and state != State.FINISHED and name in self._alive():
                 state = "starting"  # it goes on in a moment
             for part, file in (("history", "history.csv"), ("live", PROGRESS), ("epoch", EPOCH)):
                 with contextlib.suppress(OSError, RunError):
@@ -307,7 +297,7 @@ class Trainings:
             if run is not None:
                 info = run.info["recipe"]
                 news |= {"recipe": info.get("name"), "description": info.get("description"), "epochs": info["epochs"]}
-            if run is not None and state == "finished":
+            if run is not None and state == State.FINISHED:
                 with contextlib.suppress(DigitlabError):
                     e = run.evaluation
                     news["test"] = {"accuracy": e.accuracy, "interval": e.accuracy_interval, "images": e.samples}

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from importlib.resources import files
 
+from digitlab import in_words
 from digitlab.showing import wording
 
 HERE = "digitlab.showing"
@@ -43,7 +44,8 @@ def fill(template: str, *, styles: Sequence[str], scripts: Sequence[str], packag
             said.__name__: said
             for said in (
                 wording.percent,
-                wording.duration,
+                wording.percents,
+                in_words.duration,
                 wording.number,
                 wording.moment,
                 wording.sentence,

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from digitlab.showing.mosaic import mosaic
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -100,30 +102,6 @@ def _central(flat: npt.NDArray[np.uint8], members: Integers, count: int) -> Inte
     return np.argsort(distance, kind="stable")[:count]
 
 
-def sheet(images: npt.NDArray[np.uint8], columns: int = COLUMNS, gap: int = GAP) -> npt.NDArray[np.uint8]:
-    """Lay pictures out row by row.
-
-    Args:
-        images: uint8 (n, h, w).
-        columns: Pictures in a row.
-        gap: Empty pixels to the right of and below each.
-
-    Returns:
-        uint8 (rows * (h + gap), columns * (w + gap)), at least one row.
-
-    Example:
-        >>> sheet(np.full((2, 1, 1), 7, np.uint8), columns=2)
-        array([[7, 0, 7, 0],
-               [0, 0, 0, 0]], dtype=uint8)
-    """
-    count, height, width = images.shape
-    rows = max(1, -(-count // columns))
-    paper = np.zeros((rows * columns, height + gap, width + gap), np.uint8)
-    paper[:count, :height, :width] = images
-    grid = paper.reshape(rows, columns, height + gap, width + gap).swapaxes(1, 2)
-    return np.ascontiguousarray(grid.reshape(rows * (height + gap), columns * (width + gap)))
-
-
 def fitting(content: ReportContent) -> tuple[Selection, bytes]:
     """Select pictures so that their sheet keeps within `SHEET_BYTES`, leaving out mistakes where there are thousands.
 
@@ -134,13 +112,13 @@ def fitting(content: ReportContent) -> tuple[Selection, bytes]:
         The selection, and its sheet as PNG.
     """
     chosen = select(content)
-    image = png(sheet(content.images[chosen.shown]))
+    image = png(mosaic(content.images[chosen.shown], COLUMNS, GAP))
     while len(image) > SHEET_BYTES and chosen.mistakes > 0:
         fewer = int(chosen.mistakes * SHEET_BYTES / len(image) * 0.95) - 20
         smaller = select(content, max(0, fewer))
         if len(smaller.shown) >= len(chosen.shown):
             break
-        chosen, image = smaller, png(sheet(content.images[smaller.shown]))
+        chosen, image = smaller, png(mosaic(content.images[smaller.shown], COLUMNS, GAP))
     return chosen, image
 
 
@@ -213,7 +191,7 @@ def weight_sheet(weights: npt.NDArray[np.floating], units: Integers, columns: in
     background[...] = index
     alpha = bytes(int(255 * abs(level - levels) / levels) for level in range(2 * levels + 1))
     palette = [(213, 94, 0) if level < levels else (0, 120, 190) for level in range(2 * levels + 1)]
-    return png(sheet(background, columns, gap=0), palette=palette, alpha=alpha)
+    return png(mosaic(background, columns), palette=palette, alpha=alpha)
 
 
 def png(pixels: npt.NDArray[np.uint8], palette: list[tuple[int, int, int]] | None = None, alpha: bytes = b"") -> bytes:

@@ -14,7 +14,7 @@ from digitlab.judging.compare import spread
 from digitlab.judging.pairwise import compare_all
 from digitlab.showing.html import fill
 from digitlab.showing.svg_charts import BOTTOM, TOP, Chart, Line, line_chart, nice_ticks
-from digitlab.showing.wording import NBSP, number, percent
+from digitlab.showing.wording import NBSP, interval, number, percent, percents
 
 MINUS = "\N{MINUS SIGN}"
 COLOURS, DASHES = 7, 5  # as in runs.css: 35 kinds of line before one comes again
@@ -241,7 +241,7 @@ def whiskers(judged: Sequence[tuple[int, RunRow]]) -> dict[str, Any] | None:
                 "width": round(place(right) - place(left), 2),
                 "dot": place(accuracy),
                 "accuracy": percent(accuracy, 2),
-                "words": f"{percent(accuracy, 2)}, 95 % interval {100 * left:.2f} to {percent(right, 2)}",
+                "words": f"{percent(accuracy, 2)}, {interval((left, right))}",
             }
         )
     ticks = [(place(share), f"{100 * share:.6g}{NBSP}%") for share in nice_ticks(low, high, 7)]
@@ -344,7 +344,7 @@ def seeds(judged: Sequence[RunRow]) -> list[dict[str, Any]]:
                 "mean": s.mean,
                 "std": s.std or 0.0,
                 "low": low,
-                "interval": f"{100 * low:.2f} to {percent(min(1.0, high), 2)}",
+                "interval": percents((low, high)),
             }
         )
     return sorted(found, key=lambda group: -float(group["mean"]))

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from digitlab import in_words
+
 DASH = "\N{EN DASH}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 NBSP = "\N{NO-BREAK SPACE}"  # keeps "98.2 %" on one line
@@ -58,21 +60,14 @@ def confident(share: float) -> str:
     return f"{math.floor(1000 * share) / 10:.1f}{NBSP}%" if share >= 0.99 else f"{100 * share:.0f}{NBSP}%"
 
 
-def duration(seconds: float) -> str:
-    """Write a time as a person would say it.
+def percents(ends: Sequence[float], decimals: int = 2) -> str:
+    """Write both ends of a range of shares; the sign never stands alone on a line."""
+    return in_words.percents(ends, decimals).replace(" %", f"{NBSP}%")
 
-    Example:
-        >>> duration(0.25), duration(7.31), duration(95), duration(3700)
-        ('0.25 s', '7.3 s', '1 min 35 s', '1 h 1 min')
-    """
-    if seconds < 1:
-        return f"{seconds:.2f} s"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
+
+def interval(ends: Sequence[float], decimals: int = 2) -> str:
+    """Write the 95 % interval of a share; the sign never stands alone on a line."""
+    return in_words.interval(ends, decimals).replace(" %", f"{NBSP}%")
 
 
 def number(value: object) -> str:

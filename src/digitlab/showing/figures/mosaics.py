@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from digitlab.showing.figures.canvas import BLUE, FAINT, GREEN, INK, VERMILLION, headline, new_figure
+from digitlab.showing.mosaic import mosaic
 from digitlab.showing.wording import confident
 
 if TYPE_CHECKING:
@@ -34,38 +35,6 @@ def short(name: str, length: int = NAME_LENGTH) -> str:
         ('Ankle boot', 'T-shirt or…')
     """
     return name if len(name) <= length else name[: length - 1].rstrip() + "…"
-
-
-def mosaic(images: Images, columns: int, gap: int = 4, caption: int = 9) -> npt.NDArray[np.uint8]:
-    """Lay pictures out row by row on one sheet, leaving room under each for its caption.
-
-    Args:
-        images: uint8 (n, h, w), n at least 1.
-        columns: Pictures in a row, at least 1.
-        gap: Empty pixels between neighbours.
-        caption: Empty pixels under each picture.
-
-    Returns:
-        uint8 (rows * (h + gap + caption), columns * (w + gap)); what holds no picture is 0.
-
-    Example:
-        >>> mosaic(np.full((3, 2, 2), 9, np.uint8), columns=2, gap=1, caption=0)
-        array([[9, 9, 0, 9, 9, 0],
-               [9, 9, 0, 9, 9, 0],
-               [0, 0, 0, 0, 0, 0],
-               [9, 9, 0, 0, 0, 0],
-               [9, 9, 0, 0, 0, 0],
-               [0, 0, 0, 0, 0, 0]], dtype=uint8)
-    """
-    count, height, width = images.shape
-    rows = -(-count // columns)
-    sheet = np.zeros((rows * columns, height + gap + caption, width + gap), np.uint8)
-    sheet[:count, :height, :width] = images
-    return np.ascontiguousarray(
-        sheet.reshape(rows, columns, height + gap + caption, width + gap)
-        .swapaxes(1, 2)
-        .reshape(rows * (height + gap + caption), columns * (width + gap))
-    )
 
 
 def draw_pictures(

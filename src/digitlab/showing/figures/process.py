@@ -7,16 +7,14 @@ training process was stopped or killed), it ends.
 
 from __future__ import annotations
 
-import contextlib
 import pickle
-import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from digitlab.errors import RunError
-from digitlab.processes import environment, python
+from digitlab.processes import Child
 
 if TYPE_CHECKING:
     from digitlab.showing.figures import FigureContent
@@ -32,26 +30,13 @@ class Drawer:
     """
 
     def __enter__(self) -> Drawer:
-        self._process = subprocess.Popen(  # noqa: S603  (this Python, a module of ours)
-            python("digitlab.showing.figures.process"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=environment(),
-            start_new_session=True,  # Ctrl-C is for the training process; this one ends when its input closes
-        )
+        self._process = Child("digitlab.showing.figures.process", errors=True)  # ends when its pipe closes
         return self
 
     def draw(self, folder: Path, content: FigureContent) -> None:
         """Hand over what to draw; the process begins at once."""
-        pipe = self._process.stdin
-        assert pipe is not None  # noqa: S101  (opened above; for the type checker)
-        try:
-            # Between two processes of ours, never to a file: pickle is what multiprocessing would use here as well.
-            pickle.dump((str(folder.resolve()), content), pipe, protocol=pickle.HIGHEST_PROTOCOL)
-            pipe.close()
-        except BrokenPipeError:
-            pass  # it died; `wait` says why
+        # Between two processes of ours, never to a file: pickle is what multiprocessing would use here as well.
+        self._process.tell(pickle.dumps((str(folder.resolve()), content), protocol=pickle.HIGHEST_PROTOCOL))
 
     def wait(self) -> None:
         """Wait for the figures.
@@ -59,9 +44,7 @@ class Drawer:
         Raises:
             RunError: they could not be drawn, with the reason.
         """
-        stderr = self._process.stderr
-        assert stderr is not None  # noqa: S101
-        message = stderr.read().decode(errors="replace").strip()
+        message = self._process.stderr.read().decode(errors="replace").strip()
         if self._process.wait() != 0:
             reason = message.splitlines()[-1] if message else f"exit code {self._process.returncode}"
             raise RunError(f"the figures could not be drawn ({reason}); `digitlab train --resume` tries again")
@@ -69,10 +52,8 @@ class Drawer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for pipe in (self._process.stdin, self._process.stderr):
-            if pipe is not None and not pipe.closed:
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()
+        self._process.hang_up()
+        self._process.stderr.close()
         if kind is not None:
             self._process.kill()
         self._process.wait()

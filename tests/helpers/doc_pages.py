@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 _BLOCK = re.compile(
     r"(?:^<!-- test: (?P<mark>[^\n]+?) -->\n\s*)?^```(?P<language>\w*)\n(?P<source>.*?)^```$",

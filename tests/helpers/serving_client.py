@@ -19,7 +19,7 @@ from digitlab.serving import Settings, make_app, open_port, serve
 
 def run_info(**changes: Any) -> str:
     """A whole run.json, of the run that is kept in the tests."""
-    kept = json.loads((Path(__file__).parent / "data" / "run-format-1" / "run.json").read_text("utf-8"))
+    kept = json.loads((Path(__file__).parents[1] / "data" / "run-format-1" / "run.json").read_text("utf-8"))
     return json.dumps({**kept, **changes})
 
 

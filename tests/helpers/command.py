@@ -17,8 +17,8 @@ from unittest import mock
 # For `python -c`: the command with NoDrawer below, so that a process can do without figures as well.
 WITHOUT_FIGURES = f"""
 import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-import command
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from helpers import command
 from digitlab.cli import main
 with command.without_figures():
     main()

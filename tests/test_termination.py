@@ -1,0 +1,51 @@
+"""SIGTERM: one line and gone within seconds, also in the middle of a call that never looks up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="no such signal")
+
+CODE = """
+import hashlib, sys, time
+from digitlab.cli.termination import Terminated, ends_on_sigterm
+try:
+    with ends_on_sigterm(lambda: "stopped; 3 of 9 epochs are kept"):
+        print("ready", flush=True)
+        {}
+except Terminated:
+    print("heard", file=sys.stderr)
+    time.sleep({})
+    sys.exit(143)
+"""
+
+
+def ended(work: str, rest: float = 0) -> tuple[int, str, float]:
+    """Exit code, what stands on stderr and the seconds from the signal to the end."""
+    command = [sys.executable, "-c", CODE.format(work, rest)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        err = process.communicate(timeout=60)[1]
+        return process.returncode, err, time.monotonic() - began
+
+
+def test_who_hears_it_says_its_own_line() -> None:
+    assert ended("time.sleep(1000)")[:2] == (143, "heard\n")
+
+
+def test_who_hears_it_and_hangs_on_the_way_out_is_ended() -> None:
+    code, err, seconds = ended("time.sleep(1000)", rest=1000)
+    assert (code, err) == (143, "heard\n") and seconds < 30  # 2 on an idle machine
+
+
+def test_a_call_that_never_looks_up_is_ended_with_a_line() -> None:
+    code, err, seconds = ended("hashlib.pbkdf2_hmac('sha256', b'', b'', 2 * 10**9)")  # some twenty minutes
+    assert (code, err) == (143, "digitlab: stopped; 3 of 9 epochs are kept\n") and seconds < 30
