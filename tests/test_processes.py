@@ -151,13 +151,16 @@ def test_a_picture_that_is_too_much_costs_one_line(
     names = ["a.png", "sleeps.png", "b.png", "crashes.png", "fills.png", "c.png"]
     for name in names:
         Image.new("L", (60, 60), 255).save(tmp_path / name)
+    began = time.monotonic()
+    assert [result.error for result in read_files([tmp_path / "a.png"], ReadOptions(workers=workers))] == [None]
+    patience = max(6, round(5 * (time.monotonic() - began)))  # a busy machine is given more
     found = {
         Path(result.file).name: result.error
-        for result in read_files([tmp_path / name for name in names], ReadOptions(workers=workers, timeout=6))
+        for result in read_files([tmp_path / name for name in names], ReadOptions(workers=workers, timeout=patience))
     }
     assert list(found) == names
     assert [found[name] for name in ("a.png", "b.png", "c.png")] == [None] * 3
-    assert "not read within 6 s" in str(found["sleeps.png"]) and "--timeout" in str(found["sleeps.png"])
+    assert f"not read within {patience} s" in str(found["sleeps.png"]) and "--timeout" in str(found["sleeps.png"])
     assert "SIGABRT" in str(found["crashes.png"])
     if sys.platform == "linux":
         assert "more memory" in str(found["fills.png"]) or "within" in str(found["fills.png"])
