@@ -147,7 +147,7 @@ def test_what_waited_too_long_is_not_begun() -> None:
 def test_a_picture_that_is_too_much_costs_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
-    monkeypatch.setattr(bulk, "_read_in_worker", hostile.read_or_misbehave)
+    monkeypatch.setattr(bulk, "read_in_worker", hostile.read_or_misbehave)
     names = ["a.png", "sleeps.png", "b.png", "crashes.png", "fills.png", "c.png"]
     for name in names:
         Image.new("L", (60, 60), 255).save(tmp_path / name)
@@ -174,7 +174,7 @@ def test_the_command_reads_a_single_picture_in_a_copy_of_itself(tmp_path: Path) 
         "import os, sys\nfrom digitlab.startup import import_ndimage_quickly\nimport_ndimage_quickly()\n"
         "from digitlab.reading import bulk\nfrom digitlab.cli import app\nparent = os.getpid()\n"
         "def crash(*_):\n    assert os.getpid() != parent\n    os.abort()\n"
-        "bulk._read_one = crash\napp(sys.argv[1:])"
+        "bulk.read_one = crash\napp(sys.argv[1:])"
     )
     command = [sys.executable, "-P", "-c", code, "read", str(tmp_path / "a.png")]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from digitlab.reading.reader import Reader
     from digitlab.reading.results import Reading
     from digitlab.runs import Run, list_runs, open_run
+    from digitlab.runs.cluster import Cluster
     from digitlab.runs.finished import compare, evaluate, evaluate_corrupted, export, report
     from digitlab.runs.finished import evaluate_corrupted as corrupted
     from digitlab.runs.group_training import train_group
@@ -39,6 +40,7 @@ _HOMES = {
     "digitlab.reading.reader": ("Reader",),
     "digitlab.reading.results": ("Reading",),
     "digitlab.runs": ("Run", "list_runs", "open_run"),
+    "digitlab.runs.cluster": ("Cluster",),
     "digitlab.runs.finished": ("compare", "evaluate", "evaluate_corrupted", "export", "report"),
     "digitlab.runs.group_training": ("train_group",),
     "digitlab.runs.groups": ("Group", "open_group"),
@@ -54,6 +56,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "RECIPES",
+    "Cluster",
     "DataError",
     "Dataset",
     "DigitClassifier",

@@ -73,14 +73,14 @@ def evil(_: Any) -> bytes:
 
 
 def read_or_misbehave(state: Any, file: Path) -> bytes:
-    """As `bulk._read_in_worker`, but some files do what a broken decoder does."""
+    """As `bulk.read_in_worker`, but some files do what a broken decoder does."""
     if file.name == "crashes.png":
         crash(state)
     if file.name == "sleeps.png":
         time.sleep(60)
     if file.name == "fills.png":
         hold(state, 4000)
-    return bulk._read_in_worker(state, file)
+    return bulk.read_in_worker(state, file)
 
 
 # As `serving.models.read`.

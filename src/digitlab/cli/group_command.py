@@ -1,7 +1,8 @@
-"""`digitlab train RECIPE --seeds N`: a group of seeds, one after another or side by side."""
+"""`digitlab train RECIPE --seeds N`: a group of seeds, one after another, side by side, or on a cluster."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from digitlab import in_words
 from digitlab.cli.errors import fail
+from digitlab.cli.scheduler import cluster_at
 from digitlab.cli.termination import ends_on_sigterm, exit_code
 
 if TYPE_CHECKING:
@@ -18,7 +20,14 @@ if TYPE_CHECKING:
 
 
 def train_group(
-    settings: Recipe, seeds: int, jobs: int, options: dict[str, Any], *, quiet: bool, as_json: bool
+    settings: Recipe,
+    seeds: int,
+    jobs: int,
+    options: dict[str, Any],
+    *,
+    scheduler: str | None = None,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
     """Train a group, and print its mean, its spread and what its members know together."""
     from digitlab.cli.progress import Lines, Quiet
@@ -49,8 +58,9 @@ def train_group(
         return f"stopped. Resume it by the same command with --name {called}: finished seeds stay"
 
     try:
-        with ends_on_sigterm(kept):
-            group = train(settings, seeds, watcher=watcher, jobs=jobs, on_event=on_event, **options)
+        with ends_on_sigterm(kept), contextlib.ExitStack() as stack:
+            place = stack.enter_context(cluster_at(scheduler)) if scheduler else None
+            group = train(settings, seeds, watcher=watcher, jobs=jobs, place=place, on_event=on_event, **options)
     except KeyboardInterrupt as stop:
         fail(kept(), exit_code(stop))
     finally:

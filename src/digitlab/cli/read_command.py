@@ -7,7 +7,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from digitlab.cli.errors import fail
+from digitlab.cli.scheduler import cluster_at
 from digitlab.files import printable, write_atomically
 
 if TYPE_CHECKING:
@@ -75,6 +76,9 @@ def read(
     ] = False,
     runs: Annotated[Path | None, typer.Option(help="Folder of the runs, for --model.", show_default=False)] = None,
     timeout: Annotated[float, typer.Option(help="Seconds that one picture may take.", min=0.1)] = 30.0,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Read on a Dask cluster: tcp://HOST:8786.", show_default=False)
+    ] = None,
 ) -> None:
     """Read handwritten digits in photos, scans and drawings."""
     forms = [form for form, chosen in (("json", as_json), ("csv", as_csv), ("table", as_table)) if chosen]
@@ -88,7 +92,7 @@ def read(
     files = files_of(pictures)
     if not files:
         fail(f"{', '.join(pictures)}: no pictures there; expected files such as photo.jpg", 1)
-    with tempfile.TemporaryDirectory() as name, _opened(numbers) as rows:
+    with tempfile.TemporaryDirectory() as name, _opened(numbers) as rows, ExitStack() as stack:
         wanted = {"--annotate": annotate, "--stages": stages}
         folders = {option: _drawings(option, target, len(files), Path(name)) for option, target in wanted.items()}
         options = ReadOptions(
@@ -102,7 +106,12 @@ def read(
             crops=review is not None,
         )
         output = _Output(forms[0] if forms else "text", digits_only, skip_words, rows, len(files))
-        results = read_files(files, options)
+        if scheduler is not None:
+            from digitlab.reading.sent import read_files_at
+
+            results = read_files_at(stack.enter_context(cluster_at(scheduler)), files, options)
+        else:
+            results = read_files(files, options)
         seen = _Review(review, options.model) if review is not None else None
         failed = _print_all(seen.kept(results) if seen else results, output)
         if seen:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ import typer
 
 from digitlab import in_words
 from digitlab.cli.errors import fail
+from digitlab.cli.scheduler import cluster_at
 from digitlab.files import printable
 
 if TYPE_CHECKING:
@@ -225,10 +227,16 @@ def evaluate(
         bool,
         typer.Option("--corrupted", help="On the images made worse: noise, blur, fog, shift…; for the report too."),
     ] = False,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="With --corrupted: judge on a Dask cluster, tcp://HOST:8786.", show_default=False),
+    ] = None,
     folder: _Runs = None,
     as_json: _Json = False,
 ) -> None:
     """Judge a run's model on its test images, or on other data."""
+    if scheduler is not None and not corrupted:
+        fail("--scheduler judges many sets of images: add --corrupted. One set is judged on this machine", 2)
     from digitlab.startup import import_keras_quickly
 
     import_keras_quickly()
@@ -239,8 +247,10 @@ def evaluate(
     if corrupted:
         from digitlab.cli.progress import counting
 
-        with counting("sets of images judged") as progress:
-            robustness = finished.evaluate_corrupted(subject, data=data, progress=progress)
+        with ExitStack() as stack:
+            place = stack.enter_context(cluster_at(scheduler)) if scheduler else None
+            progress = stack.enter_context(counting("sets of images judged"))
+            robustness = finished.evaluate_corrupted(subject, data=data, progress=progress, place=place)
         if as_json:
             print(json.dumps(robustness.to_dict()))
         else:

@@ -61,6 +61,9 @@ def _train(
     ] = None,
     seeds: Annotated[int, typer.Option(help="Train this many seeds, from --seed on, as a group.")] = 1,
     jobs: Annotated[int, typer.Option(help="Of several seeds, train so many at a time; never more than cores.")] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Train several seeds on a Dask cluster: tcp://HOST:8786.", show_default=False)
+    ] = None,
     open_page: Annotated[bool, typer.Option("--open", help="Watch it learn on a page in the browser.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
@@ -100,8 +103,10 @@ def _train(
             fail("--open shows one run. Watch several with: digitlab serve", 2)
         if resume is not None:
             fail("--resume takes one run. Resume a group by its first command, with --name GROUP", 2)
-        train_group(settings, seeds, jobs, options, quiet=quiet, as_json=as_json)
+        train_group(settings, seeds, jobs, options, scheduler=scheduler, quiet=quiet, as_json=as_json)
         return
+    if scheduler is not None:
+        fail("--scheduler trains several seeds: add --seeds N. One run is trained on this machine", 2)
     from digitlab import cli
     from digitlab.cli.open_page import in_browser
     from digitlab.cli.progress import Lines, Quiet

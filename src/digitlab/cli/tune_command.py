@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from digitlab.cli.errors import fail
+from digitlab.cli.scheduler import cluster_at
 from digitlab.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -45,6 +47,9 @@ def tune(
     storage: Annotated[
         str | None, typer.Option(help="postgresql://... for many machines. (default: a journal file)")
     ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Train trials on a Dask cluster: tcp://HOST:8786.", show_default=False)
+    ] = None,
     seeds: Annotated[int, typer.Option(help="Seeds of both recipes, judged on test at the end; 0 judges nothing.")] = 3,
     data: Annotated[str | None, typer.Option(help="As for `digitlab train`.")] = None,
     validation: Annotated[int, typer.Option(help="Training images kept for validation.")] = 5000,
@@ -75,24 +80,26 @@ def tune(
             print(f"training {seeds} seeds of both recipes; each is judged on the test images once", file=sys.stderr)
 
     try:
-        tuned = search_and_judge(
-            recipe,
-            trials=trials,
-            seconds=_seconds(time),
-            search_in=_pairs("search", search, needs_value=True),
-            fix=_pairs("fix", fix, needs_value=False),
-            study=study,
-            storage=storage,
-            seeds=seeds,
-            data=data,
-            validation=validation,
-            engine=engine,
-            folder=runs,
-            on_trial=on_trial,
-            on_stage=on_stage,
-            watcher=Quiet if quiet else Lines,
-            **({} if epochs is None else {"epochs": epochs}),
-        )
+        with ExitStack() as stack:
+            tuned = search_and_judge(
+                recipe,
+                trials=trials,
+                seconds=_seconds(time),
+                search_in=_pairs("search", search, needs_value=True),
+                fix=_pairs("fix", fix, needs_value=False),
+                study=study,
+                storage=storage,
+                seeds=seeds,
+                data=data,
+                validation=validation,
+                engine=engine,
+                folder=runs,
+                place=stack.enter_context(cluster_at(scheduler)) if scheduler else None,
+                on_trial=on_trial,
+                on_stage=on_stage,
+                watcher=Quiet if quiet else Lines,
+                **({} if epochs is None else {"epochs": epochs}),
+            )
     except RecipeError as error:
         fail(re.sub(r"^(trials|seeds|validation|epochs|engine): ", r"--\1: ", str(error)), 2)
     except KeyboardInterrupt:

@@ -5,9 +5,24 @@ that. So pictures from elsewhere are read in workers: they get plain values, ans
 outside.
 """
 
+from digitlab.processes.cores import bind_to_a_free_core
+from digitlab.processes.pieces import Mapper, Work, map_in_processes
 from digitlab.processes.plain import plain_loads
 from digitlab.processes.pool import Pool
 from digitlab.processes.start import Child, can_fork
 from digitlab.processes.worker import MEMORY, SECONDS, Worker, WorkerError
 
-__all__ = ["MEMORY", "SECONDS", "Child", "Pool", "Worker", "WorkerError", "can_fork", "plain_loads"]
+__all__ = [
+    "MEMORY",
+    "SECONDS",
+    "Child",
+    "Mapper",
+    "Pool",
+    "Work",
+    "Worker",
+    "WorkerError",
+    "bind_to_a_free_core",
+    "can_fork",
+    "map_in_processes",
+    "plain_loads",
+]

@@ -5,16 +5,14 @@ from __future__ import annotations
 import glob
 import pickle
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from digitlab.errors import ProcessError, ReadingError
 from digitlab.machine import usable_cores
-from digitlab.processes import SECONDS, Pool, Worker, can_fork, plain_loads
+from digitlab.processes import SECONDS, Work, Worker, can_fork, map_in_processes, plain_loads
 from digitlab.reading.reader import Reader
 from digitlab.reading.results import Reading
 from digitlab.reading.spreadsheet import digit_rows, error_row
@@ -142,33 +140,26 @@ def read_files(names: Iterable[str | Path], options: ReadOptions | None = None) 
 
 def _read_in_turn(files: list[Path], options: ReadOptions) -> Iterator[FileReading]:
     # A copy of this process, where that is possible: a single picture then costs 10 ms more than without a process.
-    with Worker(_open_reader, (options, None), fork=can_fork()) as worker:
+    with Worker(open_reader, (options, None), fork=can_fork()) as worker:
         worker.start()
         for file in files:
             try:
-                answer = worker.ask(_read_in_worker, file, seconds=options.timeout)
+                answer = worker.ask(read_in_worker, file, seconds=options.timeout)
                 yield plain_loads(answer)
             except ProcessError as error:
                 yield _not_read(file, error, options)
 
 
 def _read_side_by_side(files: list[Path], options: ReadOptions, workers: int) -> Iterator[FileReading]:
-    pool = Pool(workers, _open_reader, (options, 1), seconds=options.timeout)
-    waiting = deque(files)
-    under_way: deque[tuple[Path, Future[bytes]]] = deque()
-    try:
-        pool.start()
-        while waiting or under_way:
-            while waiting and len(under_way) < AHEAD * workers:
-                file = waiting.popleft()
-                under_way.append((file, pool.submit(_read_in_worker, file)))
-            file, future = under_way.popleft()
-            try:
-                yield plain_loads(future.result())
-            except ProcessError as error:
-                yield _not_read(file, error, options)
-    finally:
-        pool.end()
+    work = Work(open_reader, (options, 1), read_in_worker, seconds=options.timeout, ahead=AHEAD)
+    answers = map_in_processes(work, ((file,) for file in files), workers)
+    for file, answer in zip(files, answers, strict=True):
+        yield reading_of(file, answer, options)
+
+
+def reading_of(file: Path, answer: bytes | ProcessError, options: ReadOptions) -> FileReading:
+    """What a process answered of a file, or why it did not."""
+    return _not_read(file, answer, options) if isinstance(answer, ProcessError) else plain_loads(answer)
 
 
 def _not_read(file: Path, error: ProcessError, options: ReadOptions) -> FileReading:
@@ -187,18 +178,21 @@ def not_read(name: str, error: ProcessError, seconds: float) -> str:
     return f"{name}: {error}. Is it damaged or far too large? Save it anew as a PNG."
 
 
-def _open_reader(options: ReadOptions, threads: int | None) -> tuple[Reader, ReadOptions]:
+def open_reader(options: ReadOptions, threads: int | None) -> tuple[Reader, ReadOptions]:
+    """What a process needs before it reads: the Reader, opened; and how to read."""
     import scipy.ndimage  # noqa: F401  (now, so that the first picture's time is its own)
 
     return Reader(options.model, threads=threads, reject=options.reject), options
 
 
-def _read_in_worker(state: tuple[Reader, ReadOptions], file: Path) -> bytes:
+def read_in_worker(state: tuple[Reader, ReadOptions], file: Path) -> bytes:
+    """Read a file in such a process; a pickled `FileReading`."""
     reader, options = state
-    return pickle.dumps(_read_one(reader, file, options), pickle.HIGHEST_PROTOCOL)
+    return pickle.dumps(read_one(reader, file, options), pickle.HIGHEST_PROTOCOL)
 
 
-def _read_one(reader: Reader, file: Path, options: ReadOptions) -> FileReading:
+def read_one(reader: Reader, file: Path, options: ReadOptions) -> FileReading:
+    """Read a file, with drawings, tables and crops as the options say; whatever is wrong with it is one line."""
     start = time.perf_counter()
     try:
         keep_stages = options.tables or options.stages is not None

@@ -63,7 +63,7 @@ class Reader:
     def __init__(
         self, model: str | os.PathLike[str] | None = None, *, threads: int | None = None, reject: bool = True
     ) -> None:
-        self.model = open_model(_file_of(model), threads=threads)
+        self.model = open_model(model_file(model), threads=threads)
         if self.model.classes != 10:
             raise ReadingError(f"{self.model.path}: tells {self.model.classes} classes apart, expected the ten digits.")
         self.temperature = self.model.number("temperature", 1.0)
@@ -226,7 +226,12 @@ class Reader:
         return ""
 
 
-def _file_of(model: str | os.PathLike[str] | None) -> Path:
+def model_file(model: str | os.PathLike[str] | None) -> Path:
+    """The ONNX file of what `Reader` takes as its model.
+
+    Raises:
+        ReadingError: a folder without one.
+    """
     if model is None:
         return BUNDLED / "digits.onnx"
     path = Path(model)

@@ -5,9 +5,7 @@ Wherever a function takes a `reference`, that is a run's path or name, ``latest`
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +14,8 @@ import numpy as np
 from digitlab.data import Dataset
 from digitlab.errors import DataError, ExportError, RunError
 from digitlab.learning.export import FORMATS, export_model
-from digitlab.machine import usable_cores
+from digitlab.processes import Mapper
+from digitlab.runs.corrupted import judge_corrupted, judge_corrupted_at
 from digitlab.runs.folder import FORMAT, Run, write_json
 from digitlab.runs.gather import dataset_of, figure_content, judged_data, report_content, write_card, write_report
 from digitlab.runs.groups import Group, open_reference
@@ -104,10 +103,12 @@ def evaluate_corrupted(
     folder: str | Path | None = None,
     kinds: Sequence[str] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    place: Mapper | None = None,
 ) -> Robustness:
     """Judge a model on its test images made worse in many ways; a run keeps the result, for its report.
 
-    Worker threads make the pictures, one per core, while the model reads those already made.
+    Here, threads make the pictures, one per core, while the model reads those already made. At a `place`, each set of
+    pictures is a piece of its own; images and models travel once to each process there.
 
     Args:
         reference: The run or the group.
@@ -115,6 +116,7 @@ def evaluate_corrupted(
         folder: Where runs live.
         kinds: Names in `digitlab.judging.corruptions.CORRUPTIONS`; all of them if absent, fewer are not kept.
         progress: Told how many of how many sets of pictures are judged.
+        place: Where to do it: a `digitlab.Cluster`; None for here.
 
     Returns:
         ``.accuracies``: kind -> accuracy by rising strength; ``.mean``; ``.untouched``.
@@ -123,7 +125,7 @@ def evaluate_corrupted(
         RunError: no such run, or it has no model yet.
         DataError: the data cannot be read, has no test pictures or more classes than the model; or no such kind.
     """
-    from digitlab.judging.corruptions import CORRUPTIONS, corrupt
+    from digitlab.judging.corruptions import CORRUPTIONS
     from digitlab.judging.robustness import Robustness
 
     chosen = list(CORRUPTIONS if kinds is None else kinds)
@@ -134,29 +136,17 @@ def evaluate_corrupted(
     test = judged_data(subject, data).test
     if not len(test):
         raise DataError(f"{data or subject.name}: no test images. Give data that has some")
-    read = _predictor(subject)
-
-    def accuracy(images: np.ndarray) -> float:
-        return float((read(images).argmax(axis=1) == test.labels).mean())
-
-    untouched = accuracy(test.images)
-    jobs = [(kind, strength + 1) for kind in chosen for strength in range(len(CORRUPTIONS[kind].strengths))]
+    sets = [(kind, strength + 1) for kind in chosen for strength in range(len(CORRUPTIONS[kind].strengths))]
+    if place is None:
+        found = judge_corrupted(_predictor(subject), test.images, test.labels, sets)
+    else:
+        found = judge_corrupted_at(place, subject, test.images, test.labels, sets)
     accuracies: dict[str, list[float]] = {kind: [] for kind in chosen}
-    workers = len(usable_cores())
-    with ThreadPoolExecutor(workers) as pool:
-        # Only a few sets ahead: all 95 at once would be 750 MB.
-        waiting = deque(pool.submit(corrupt, test.images, *job) for job in jobs[: workers + 1])
-        try:
-            for done, (kind, _) in enumerate(jobs, 1):
-                images = waiting.popleft().result()
-                if done + workers < len(jobs):
-                    waiting.append(pool.submit(corrupt, test.images, *jobs[done + workers]))
-                accuracies[kind].append(accuracy(images))
-                if progress:
-                    progress(done, len(jobs))
-        finally:
-            for future in waiting:
-                future.cancel()
+    untouched = next(found)
+    for done, ((kind, _), accuracy) in enumerate(zip(sets, found, strict=True), 1):
+        accuracies[kind].append(accuracy)
+        if progress:
+            progress(done, len(sets))
     robustness = Robustness(untouched, accuracies, len(test))
     if data is None and kinds is None and isinstance(subject, Run):
         write_json(subject.path / "corruptions.json", {"format": FORMAT, "test": robustness.to_dict()})

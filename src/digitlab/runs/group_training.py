@@ -15,7 +15,8 @@ from digitlab.runs import training
 from digitlab.runs.folder import Run
 from digitlab.runs.gather import write_card
 from digitlab.runs.groups import Group
-from digitlab.runs.parallel import OnEvent, check_sendable, run_at_once
+from digitlab.runs.parallel import LocalProcesses, OnEvent, Place, check_sendable
+from digitlab.runs.parcels import put_back
 from digitlab.runs.register import check_name, runs_folder
 from digitlab.runs.states import State
 
@@ -29,6 +30,7 @@ def train_group(
     watcher: Callable[[], training.Watcher] = training.Watcher,
     changes: dict[str, Any] | None = None,
     jobs: int = 1,
+    place: Place | None = None,
     on_event: OnEvent | None = None,
     data: Any = None,
     validation: int = 5000,
@@ -46,10 +48,12 @@ def train_group(
         seeds: How many, at least 2.
         name: The group's name; one that is there already is resumed.
         folder: Where runs live.
-        watcher: Makes a watcher for each run; with `jobs` above 1 `on_event` is called instead.
+        watcher: Makes a watcher for each run; with `jobs` above 1 or a `place` `on_event` is called instead.
         changes: Fields of the recipe to set, as an alternative to naming them here.
         jobs: How many at a time, each in a process of its own; never more than there are cores.
-        on_event: Called with a run's name and what it did, {"epoch": …} or {"stage": …}, where `jobs` is above 1.
+        place: Where to train them instead: a `digitlab.Cluster`.
+        on_event: Called with a run's name and what it did, {"epoch": …} or {"stage": …}, where `jobs` is above 1 or
+            there is a `place`.
         data: As for `train`, like the next three.
         validation: Of the training images.
         model: A model of your own.
@@ -77,16 +81,19 @@ def train_group(
     for seed in range(settings.seed, settings.seed + seeds):
         member = make_recipe(settings, seed=seed)
         run = Run(runs_folder(folder) / f"{called}-seed{seed}")
+        put_back(run.path)
         if (run.path / "run.json").exists() and run.recipe != training.own_recipe(member, model):
             raise RunError(f"{run.path}: is there already and has another recipe. Choose another --name")
         members.append((member, run))
     to_do = [
         (member, run) for member, run in members if not (run.path / "run.json").exists() or run.state != State.FINISHED
     ]
-    if jobs > 1 and len(to_do) > 1:
+    if place is None and jobs > 1 and len(to_do) > 1:
+        place = LocalProcesses(jobs)
+    if place is not None and to_do:
         check_sendable(model)
         tasks = [_task(member, run, {**options, "folder": folder, "group": called}) for member, run in to_do]
-        run_at_once(tasks, jobs, on_event or (lambda *_: None))
+        place.train(tasks, on_event or (lambda *_: None))
     else:
         for member, run in to_do:
             if (run.path / "run.json").exists():

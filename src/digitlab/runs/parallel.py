@@ -1,4 +1,6 @@
-"""Several runs at once, each in a process of its own with its share of the cores.
+"""Where independent pieces of work run: a `Place`, which processes of this machine fill as well as a cluster does.
+
+Here, several runs at once, each in a process of its own with its share of the cores.
 
 The share is fixed before a process starts: convolutions add up in another order on another number of threads, so a run
 stays bit-equal only on as many cores as it began with (`machine.cores` in its run.json). Each process ends when this
@@ -11,15 +13,61 @@ import json
 import pickle
 import queue
 import threading
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-from digitlab.errors import DigitlabError, RunError
+from digitlab.errors import DigitlabError, ProcessError, RunError
 from digitlab.machine import usable_cores
-from digitlab.processes import Child
+from digitlab.processes import Child, Mapper, Work, map_in_processes
 
 # What is called for each line of a process: its task's name, and {"epoch": …} or {"stage": …}.
 OnEvent = Callable[[str, dict[str, Any]], None]
+
+
+class Place(Mapper, Protocol):
+    """Where pieces of work run.
+
+    Two kinds: runs, which take minutes, tell how far they are and leave a folder (`train`); and small pieces, which
+    answer in bytes (`map`). The answers are in the order of the pieces, whichever was done first.
+    """
+
+    def train(self, tasks: Sequence[dict[str, Any]], on_event: OnEvent) -> None:
+        """Train all runs; each is whole in its folder when this returns.
+
+        Args:
+            tasks: What `digitlab.runs.worker` takes, each with a "name".
+            on_event: Called as they go on, one call at a time.
+
+        Raises:
+            RunError: one failed.
+            KeyboardInterrupt: Ctrl-C; all have stopped and can be resumed.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class LocalProcesses:
+    """This machine as a `Place`.
+
+    Attributes:
+        jobs: How many pieces at a time.
+
+    Example:
+        >>> from digitlab.processes.worker import _echo
+        >>> list(LocalProcesses(1).map(Work(str, ("read",), _echo), [(b"1",)]))
+        [b'read 1']
+    """
+
+    jobs: int
+
+    def train(self, tasks: Sequence[dict[str, Any]], on_event: OnEvent) -> None:
+        """As `Place.train`; never more at a time than there are cores, those behind one that failed are not begun."""
+        run_at_once(tasks, self.jobs, on_event)
+
+    def map(self, work: Work, pieces: Iterable[tuple[Any, ...]]) -> Iterator[bytes | ProcessError]:
+        """As `Mapper.map`."""
+        return map_in_processes(work, pieces, self.jobs)
 
 
 def shares(cores: Sequence[int], jobs: int) -> list[list[int]]:
@@ -61,7 +109,7 @@ def run_at_once(tasks: Sequence[dict[str, Any]], jobs: int, on_event: OnEvent) -
                 task = waiting.get_nowait()
             except queue.Empty:
                 return
-            error = _run_one(task, cores, on_event, live, lock)
+            error = run_one({**task, "cores": cores}, on_event, live, lock)
             if error:
                 failures.append(error)
                 stop.set()
@@ -85,10 +133,18 @@ def run_at_once(tasks: Sequence[dict[str, Any]], jobs: int, on_event: OnEvent) -
         raise RunError(failures[0])
 
 
-def _run_one(
-    task: dict[str, Any], cores: list[int], on_event: OnEvent, live: set[Child], lock: threading.Lock
-) -> str | None:
-    """Do one task in a process; what went wrong, if something did."""
+def run_one(task: dict[str, Any], on_event: OnEvent, live: set[Child], lock: threading.Lock) -> str | None:
+    """Do one task in a process.
+
+    Args:
+        task: What `digitlab.runs.worker` takes.
+        on_event: Called as it goes on, with the lock held.
+        live: The process is in it while it runs: its `hang_up` interrupts it.
+        lock: For `live`.
+
+    Returns:
+        What went wrong; None if nothing did, or it was interrupted.
+    """
     process = Child("digitlab.runs.worker", answers=True, errors=True)
     with lock:
         live.add(process)
@@ -98,7 +154,7 @@ def _run_one(
     problem = None
     try:
         # The pipe is kept open: its end tells the process that this one is gone.
-        process.tell(pickle.dumps({**task, "cores": cores}), last=False)
+        process.tell(pickle.dumps(task), last=False)
         for line in process.stdout:
             message = json.loads(line)
             if "error" in message:

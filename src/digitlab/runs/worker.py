@@ -11,6 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from digitlab.processes import bind_to_a_free_core
 from digitlab.runs.states import Stage
 from digitlab.runs.training import Watcher
 
@@ -66,7 +67,9 @@ def main() -> None:
     from digitlab.runs import training
 
     task: dict[str, Any] = pickle.load(sys.stdin.buffer)  # noqa: S301  (from our own parent process)
-    if hasattr(os, "sched_setaffinity"):
+    if task["cores"] is None:  # a cluster's machine
+        bind_to_a_free_core()
+    elif hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, task["cores"])  # before JAX makes its threads
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent in the background has it ignored, and so had we
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -27,6 +27,15 @@ HEARTBEAT = 30
 GRACE = 120
 
 
+# Trials that have to be complete before any is pruned.
+STARTUP = 5
+
+
+def warmup(epochs: int) -> int:
+    """The first epoch after which a trial may be pruned."""
+    return max(1, epochs // 5)
+
+
 @dataclass(frozen=True)
 class TrialResult:
     """One trial of a search.
@@ -84,7 +93,7 @@ def opened(
                 storage=kept,
                 # Of several processes each draws its own numbers, or all that begin together would try the same.
                 sampler=optuna.samplers.TPESampler(seed=recipe.seed if alone else None, multivariate=True),
-                pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=max(1, recipe.epochs // 5)),
+                pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=warmup(recipe.epochs)),
                 study_name=name,
                 direction="maximize",
                 load_if_exists=True,
@@ -271,19 +280,36 @@ def train_trial(trial: optuna.Trial, model: Any, recipe: Recipe, data: Dataset, 
     """
     import optuna
 
+    def on_epoch(epoch: int, accuracy: float) -> None:
+        trial.report(accuracy, epoch)
+        if epoch < recipe.epochs and trial.should_prune():
+            raise optuna.TrialPruned(f"after epoch {epoch}")
+
+    try:
+        return validation_accuracy(model, recipe, data, engine, on_epoch)
+    except TrainingError as error:  # it diverged: poor as well, and the search goes on
+        raise optuna.TrialPruned(str(error)) from None
+
+
+def validation_accuracy(
+    model: Any, recipe: Recipe, data: Dataset, engine: str, on_epoch: Callable[[int, float], None]
+) -> float:
+    """Train a recipe and return what a search judges it by; `on_epoch` is told each epoch's validation accuracy.
+
+    Raises:
+        TrainingError: its loss became infinite.
+    """
     from digitlab.learning.batches import LabelledImages
     from digitlab.learning.engine import train
 
-    def on_epoch(state: Any) -> None:
-        trial.report(state.history["val_accuracy"][-1], state.epoch)
-        if state.epoch < recipe.epochs and trial.should_prune():
-            raise optuna.TrialPruned(f"after epoch {state.epoch}")
-
     images = (LabelledImages(split.images, split.labels) for split in (data.train, data.validation))
-    try:
-        state = train(model, recipe, *images, engine=engine, on_epoch=on_epoch)
-    except TrainingError as error:  # it diverged: poor as well, and the search goes on
-        raise optuna.TrialPruned(str(error)) from None
+    state = train(
+        model,
+        recipe,
+        *images,
+        engine=engine,
+        on_epoch=lambda state: on_epoch(state.epoch, state.history["val_accuracy"][-1]),
+    )
     accuracies = state.history["val_accuracy"]
     return max(accuracies) if recipe.patience else accuracies[-1]
 

@@ -16,9 +16,11 @@ from digitlab.judging.compare import compare_groups
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.recipe import recipe as make_recipe
 from digitlab.runs.group_training import train_group
+from digitlab.runs.parallel import Place
 from digitlab.runs.recipe_file import save_recipe
 from digitlab.runs.register import check_name, runs_folder
 from digitlab.runs.training import Watcher
+from digitlab.searching.elsewhere import search_at
 from digitlab.searching.ranges import Range, space
 from digitlab.searching.study import OnTrial, TrialResult, best, data_sha256, opened, results, search
 from digitlab.showing.study_page import StudyContent, StudyTrial, render_study
@@ -76,6 +78,7 @@ def tune(
     validation: int = 5000,
     engine: str = "auto",
     folder: str | Path | None = None,
+    place: Place | None = None,
     on_trial: OnTrial | None = None,
     watcher: Callable[[], Watcher] | None = None,
     on_stage: Callable[[str], None] | None = None,
@@ -95,6 +98,7 @@ def tune(
         data: As for `digitlab.train`.
         validation: As for `digitlab.train`; at least 1.
         engine: As for `digitlab.train`.
+        place: Where to train trials and last runs: a `digitlab.Cluster`; None for here, one after another.
         folder: Where runs live; the study is in its sub-folder ``studies``.
         on_trial: Called after each trial with it and the best so far.
         watcher: Makes a watcher for each of the last runs.
@@ -126,7 +130,11 @@ def tune(
     if on_stage:
         on_stage("search")
     with opened(name, path, storage, start, ranges, data_sha256(dataset)) as kept:
-        search(kept, start, ranges, dataset, trials=trials, seconds=seconds, engine=engine, on_trial=on_trial)
+        limits: dict[str, Any] = {"trials": trials, "seconds": seconds, "engine": engine, "on_trial": on_trial}
+        if place is None:
+            search(kept, start, ranges, dataset, **limits)
+        else:
+            search_at(place, kept, start, ranges, dataset, **limits)
         found = results(kept)
         tuned = Tuned(name, path, start, ranges, tuple(found), best(found), _importance(kept, found))
     path.mkdir(parents=True, exist_ok=True)
@@ -136,7 +144,7 @@ def tune(
         if seeds and not tuned.others:
             if on_stage:
                 on_stage("judge")
-            options = {"data": data, "validation": validation, "engine": engine, "folder": folder}
+            options = {"data": data, "validation": validation, "engine": engine, "folder": folder, "place": place}
             tuned = _judged(tuned, seeds, watcher or Watcher, options)
     write_atomically(path / "study.html", render_study(_content(tuned)))
     return tuned
