@@ -143,6 +143,32 @@ def test_corrected_by_keyboard_alone(page: Any, tmp_path: Path) -> None:
     assert page.get_attribute("#todo input >> nth=0", "aria-invalid") == "true"
 
 
+def test_a_missed_number_is_added_by_hand(page: Any, tmp_path: Path) -> None:
+    size = page.evaluate("() => parseFloat(getComputedStyle(document.querySelector('#film .state')).fontSize)")
+    assert size < 16  # the film's captions are small, whatever state a photo is in
+    before = rows_of(download(page, "csv", tmp_path))
+    page.click("#tab-check")
+    page.click("#add-number")
+    assert page.evaluate("() => document.activeElement.closest('.check-row').textContent").startswith("not found")
+    assert len(rows_of(download(page, "csv", tmp_path))) == len(before)  # empty, it does not count
+    page.click("#todo .check-row:has(.blank) input")
+    page.keyboard.type("40,5")
+    page.keyboard.press("Enter")
+    after = rows_of(download(page, "csv", tmp_path))
+    (added,) = [row for row in after if row["number"] == "40,5"]
+    assert len(after) == len(before) + 1
+    assert (added["file"], added["value"], added["confidence"], added["left"], added["read"]) == (
+        "a.png",
+        "40.5",
+        "1",
+        "",
+        "",
+    )
+    page.select_option("#scope", "one")
+    numbers = json.loads(download(page, "json", tmp_path).read_text("utf-8"))[0]["numbers"]
+    assert [one["box"] for one in numbers if one["text"] == "40,5"] == [None]
+
+
 def test_a_digit_is_typed_over_on_the_photo(page: Any, tmp_path: Path) -> None:
     page.click("#tab-digits")
     page.click("#text button >> nth=0")

@@ -76,7 +76,7 @@ def test_train_json_is_one_object_on_stdout(home: Path) -> None:
     assert result["seconds"]["total"] >= result["seconds"]["train"] > 0
     run = home / result["run"]
     expected = {"run.json", "history.csv", "metrics.json", "predictions.npz", "model.keras", "model.onnx"}
-    expected |= {"report.html", "figures"}
+    expected |= {"report.html", "README.md", "figures"}
     assert expected <= {p.name for p in run.iterdir()}
     figures = {p.name for p in (run / "figures").iterdir()}
     assert {f"{name}.{kind}" for name in ("training-curves", "confusion-matrix") for kind in ("png", "svg")} <= figures

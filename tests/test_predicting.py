@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,22 @@ def test_folder_of_photos(tmp_path: Path) -> None:
     assert done.returncode == 0 and "photos: 3 images" in done.stdout, done.stderr
     assert len(list((tmp_path / "my-digits").glob("[012]/*.png"))) == 3
     assert "nothing added" in digitlab("collect", "photos", "--prepare", "photo", cwd=tmp_path).stdout
+
+
+def test_train_brings_class_folders_of_any_size_to_28_by_28(tmp_path: Path) -> None:
+    for digit in range(3):
+        (tmp_path / "photos" / str(digit)).mkdir(parents=True)
+        for number, index in enumerate(np.flatnonzero(FEW.labels == digit)[:12]):
+            image = Image.fromarray(255 - FEW.images[index]).resize((60, 60), Image.Resampling.BICUBIC)
+            image.save(tmp_path / "photos" / str(digit) / f"{number}.png")
+    command = ("train", "linear", "--data", "photos", "--prepare", "photo", "--epochs", "1", "--validation", "3")
+    done = digitlab(*command, "--name", "mine", cwd=tmp_path)
+    assert done.returncode == 0 and "36 images of photos brought to 28 x 28" in done.stderr, done.stderr
+    info = json.loads((tmp_path / "runs" / "mine" / "run.json").read_text("utf-8"))
+    assert info["data"]["source"].endswith("photos-28x28-photo") and sum(info["data"]["counts"].values()) == 36
+    for wrong in (("--data", "none"), ()):
+        done = digitlab("train", "linear", *wrong, "--prepare", "photo", cwd=tmp_path)
+        assert done.returncode == 2 and "takes --data FOLDER" in done.stderr
 
 
 def test_predict_says_what_is_wrong(tmp_path: Path) -> None:

@@ -214,5 +214,6 @@ def test_train_open_serves_the_run(npz: Path, tmp_path: Path, monkeypatch: pytes
             cwd=tmp_path,
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
+    assert "Its report will be in" in done.stderr and "report.html" in done.stderr
     assert len(opened) == 1 and f"Watch it learn: {opened[0]}" in done.stderr
     assert (tmp_path / "runs" / "seen" / "live-epoch.json").is_file()

@@ -6,8 +6,24 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from digitlab.runs.live import Live
 from digitlab.runs.training import Watcher
+
+if TYPE_CHECKING:
+    from digitlab.data import Dataset
+    from digitlab.learning.state import TrainState
+    from digitlab.runs import Run
+
+
+class Announcing(Live):
+    """Says where the report will be, once the run has a folder: the page is gone when the command ends."""
+
+    def started(self, run: Run, data: Dataset, model: Any, state: TrainState | None) -> None:
+        """Say it, and begin."""
+        print(f"Its report will be in {run.path / 'report.html'}", file=sys.stderr, flush=True)
+        super().started(run, data, model, state)
 
 
 @contextmanager
@@ -18,10 +34,9 @@ def in_browser(watcher: Watcher, runs: Path | None, *, wanted: bool) -> Iterator
         return
     import webbrowser
 
-    from digitlab.runs.live import Live
     from digitlab.serving.watching import watching
 
     with watching(runs) as address:
         print(f"Watch it learn: {address}", file=sys.stderr, flush=True)
         webbrowser.open(address)
-        yield Live(watcher)
+        yield Announcing(watcher)

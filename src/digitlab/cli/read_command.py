@@ -260,5 +260,7 @@ def _line(file: str, reading: Reading) -> str:
     turned = "".join(f", turned by {degrees:.0f} degrees" for degrees in reading.turned[:1] if degrees)
     if not reading.digits:
         return f"{file}  no digits"
-    text = " / ".join(reading.lines)
-    return f"{file}  {text}  ({min(99.9, 100 * reading.confidence):.1f} % sure of the least certain digit{turned})"
+    text, sure = " / ".join(reading.lines), f"{min(99.9, 100 * reading.confidence):.1f} % sure"
+    if reading.digits[0].name:  # of a network of other classes: one image, one name
+        return f"{file}  {text}  ({sure})"
+    return f"{file}  {text}  ({sure} of the least certain digit{turned})"

@@ -7,6 +7,7 @@ import inspect
 import json
 import os
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -59,6 +60,10 @@ def _train(
     runs: Annotated[
         Path | None, typer.Option(help="Folder of the runs. (default: $DIGITLAB_RUNS or ./runs)", show_default=False)
     ] = None,
+    prepare: Annotated[
+        str | None,
+        typer.Option(help="--data is class folders of any images: photo (find the digit in each), or resize."),
+    ] = None,
     seeds: Annotated[int, typer.Option(help="Train this many seeds, from --seed on, as a group.")] = 1,
     jobs: Annotated[int, typer.Option(help="Of several seeds, train so many at a time; never more than cores.")] = 1,
     scheduler: Annotated[
@@ -85,6 +90,10 @@ def _train(
     except RecipeError as error:
         fail(f"--{error.field.replace('_', '-')}: {error.text}" if error.field else str(error), 2)
 
+    if prepare is not None:
+        if data is None or not Path(data).is_dir():
+            fail(f"--prepare {prepare} takes --data FOLDER with a sub-folder per class, such as photos/3/*.jpg", 2)
+        data = _prepared(Path(str(data)), prepare)
     options: dict[str, Any] = {
         "data": data,
         "validation": 5000 if validation is None else validation,
@@ -127,6 +136,18 @@ def _train(
         if isinstance(watcher, Lines):
             watcher.close()
     print(json.dumps(summary(run)) if as_json else closing_words(run))
+
+
+def _prepared(data: Path, prepare: str) -> str:
+    """Class folders of images of any size as ones of 28 x 28, in a folder beside; what is there already stays."""
+    from digitlab.collecting import Collection
+    from digitlab.collecting.class_photos import collect_class_folders
+
+    folder = data.resolve()
+    made = folder.with_name(f"{folder.name}-28x28-{prepare}")
+    added = collect_class_folders(folder, Collection(made), prepare=prepare)
+    print(f"digitlab: {added:,} images of {data} brought to 28 x 28 in {made}", file=sys.stderr)
+    return str(made)
 
 
 def _recipe_in(file: Path) -> Recipe:

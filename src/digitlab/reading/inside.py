@@ -123,7 +123,7 @@ def _views(layers: list[tuple[str, str, bool]], results: list[np.ndarray]) -> li
             if kind == "sums":
                 title, words = (
                     f"{count} sums",
-                    "One for each digit; their exponentials, divided by their sum, are the probabilities.",
+                    "One for each class; their exponentials, divided by their sum, are the probabilities.",
                 )
             else:
                 title = f"Dense, {count} units"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,17 @@ class OnnxModel:
     def classes(self) -> int:
         """How many the network tells apart."""
         return int(self.session.get_outputs()[0].shape[-1])
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """What its answers mean, as its file says; else 0, 1 and so on."""
+        try:
+            names = json.loads(self.metadata["classes"])
+        except (KeyError, ValueError, RecursionError):
+            names = self.metadata.get("labels", "").split()
+        if isinstance(names, list) and len(names) == self.classes and all(isinstance(name, str) for name in names):
+            return tuple(printable(name)[:80] for name in names)
+        return tuple(map(str, range(self.classes)))
 
     def number(self, name: str, default: float) -> float:
         """Read a number from the metadata.

@@ -51,11 +51,13 @@ class Picture:
         pixels: (h, w, 3) or (h, w) uint8, upright, alpha laid on its paper.
         size: (width, height) of the original in pixels after EXIF rotation.
         scale: original pixels per working pixel (2.0 = halved, 0.25 = enlarged fourfold).
+        small: (28, 28) uint8, grey, where the original has just that size and needs no preparation; else None.
     """
 
     pixels: np.ndarray
     size: tuple[int, int]
     scale: float
+    small: np.ndarray | None = None
 
 
 def open_pages(source: str | Path | BinaryIO | np.ndarray | Image.Image) -> Iterator[Picture]:
@@ -155,9 +157,10 @@ def _picture(image: Image.Image, name: str) -> Picture:
         image = image.transpose(turn)
     size = (height, width) if turn in SIDEWAYS else (width, height)
     scale = size[0] / image.width
+    small = np.asarray(image.convert("L")) if image.size == (28, 28) else None
     grow = MIN_SIDE / max(image.size)
     if grow > 1:
         times = int(np.ceil(grow))
         image = image.resize((image.width * times, image.height * times), Image.Resampling.BICUBIC)
         scale /= times
-    return Picture(np.asarray(image), size, scale)
+    return Picture(np.asarray(image), size, scale, small)

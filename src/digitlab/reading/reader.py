@@ -41,8 +41,14 @@ OTHER = 0.5
 SPOTTER, IMAGE = 0.7, 0.5
 
 
+DIGITS = tuple("0123456789")
+
+
 class Reader:
     """Reads pictures with a trained network; owns the opened model.
+
+    A network of other classes than the ten digits names single images: each page is one sign, brought to 28 x 28 by the
+    same steps, or taken as it is where it has that size, and its text is the class's name.
 
     Args:
         model: None for the network that comes with the package, an .onnx file, a finished run or its folder.
@@ -50,7 +56,7 @@ class Reader:
         reject: False to name a digit for everything that is found.
 
     Raises:
-        ReadingError: no such model, or not one for 28 x 28 pictures and ten classes.
+        ReadingError: no such model, or not one for 28 x 28 pictures.
 
     Example:
         >>> import numpy as np
@@ -64,8 +70,8 @@ class Reader:
         self, model: str | os.PathLike[str] | None = None, *, threads: int | None = None, reject: bool = True
     ) -> None:
         self.model = open_model(model_file(model), threads=threads)
-        if self.model.classes != 10:
-            raise ReadingError(f"{self.model.path}: tells {self.model.classes} classes apart, expected the ten digits.")
+        self.class_names = self.model.class_names
+        self.reads_digits = self.class_names == DIGITS
         self.temperature = self.model.number("temperature", 1.0)
         if not 1e-3 <= self.temperature <= 1e3:
             raise ReadingError(f"{self.model.path}: temperature {self.temperature:g}, expected 0.001 to 1000.")
@@ -81,7 +87,7 @@ class Reader:
             images: (n, 28, 28) uint8, bright ink on 0, MNIST's geometry.
 
         Returns:
-            (n, 10) float32, calibrated probabilities; rows sum to 1.
+            (n, 10) float32, calibrated probabilities; rows sum to 1. Of another network (n, classes).
 
         Raises:
             ReadingError: another shape or dtype.
@@ -109,8 +115,8 @@ class Reader:
             (3,)
         """
         images = _checked(images)
-        if not len(images):
-            return np.zeros(0, np.float32)
+        if not len(images) or not self.reads_digits:
+            return np.ones(len(images), np.float32)
         return np.asarray(together(signs_alone(self.spotter, images), self.predict(images))[:, :10].sum(1))
 
     def read(
@@ -145,6 +151,13 @@ class Reader:
         for number, picture in enumerate(open_pages(io.BytesIO(source) if isinstance(source, bytes) else source)):
             first_line = digits[-1].line + 1 if digits else 0
 
+            if not self.reads_digits:
+                found, seen = self._single(picture, first_line, number)
+                digits += found
+                stages += [seen] if keep_stages else []
+                turned.append(0.0)
+                continue
+
             def read_page(
                 page: Picture, line: int = first_line, number: int = number
             ) -> tuple[list[ReadDigit], Stages]:
@@ -161,6 +174,37 @@ class Reader:
         named = source if isinstance(source, str | Path) else getattr(source, "name", "")
         name = str(named) if isinstance(named, str | Path) else ""
         return Reading(tuple(digits), time.perf_counter() - start, tuple(stages), name, tuple(turned))
+
+    def _single(self, picture: Picture, line: int, page: int) -> tuple[list[ReadDigit], Stages]:
+        """Name a page as one image of one of the network's classes."""
+        glyphs, seen = find_glyphs(picture, single=True)
+        image = glyphs[0].image if glyphs else np.zeros((28, 28), np.uint8)
+        if picture.small is not None:
+            # As the network's own images are: bright on dark.
+            border = np.median(np.concatenate([picture.small[0], picture.small[-1]]))
+            image = 255 - picture.small if border > 127 else picture.small
+        if not image.any():
+            return [], seen
+        row = self.predict(image[None])[0]
+        best = int(row.argmax())
+        confidence = float(row[best])
+        reason = ""
+        if self.reject and confidence < self.least_confidence:
+            reason = f"too uncertain which class ({confidence:.2f} of 1)"
+        box = glyphs[0].box if glyphs and picture.small is None else (0, 0, *picture.size)
+        named = ReadDigit(
+            best,
+            confidence,
+            box,
+            bool(reason),
+            reason,
+            image,
+            line,
+            page,
+            probabilities=row,
+            name=self.class_names[best],
+        )
+        return [named], seen
 
     def _judge(self, images: np.ndarray) -> np.ndarray:
         """How good a digit each image is: recognised for sure, and like a digit at all."""
@@ -209,7 +253,7 @@ class Reader:
         unsure = np.flatnonzero(probabilities.max(1) < UNSURE)
         if len(unsure):
             views = views_of(images[unsure])
-            seen = self.predict(np.concatenate(views)).reshape(len(views), len(unsure), 10)
+            seen = self.predict(np.concatenate(views)).reshape(len(views), len(unsure), -1)
             probabilities[unsure] = (probabilities[unsure] + seen.sum(0)) / (1 + len(views))
         return probabilities
 

@@ -34,6 +34,8 @@ class ReadDigit:
         probabilities: (18,) float32, of each of `spotter.CHARACTERS` (ten digits, seven separators, any other sign);
             None where it was not said.
         upright: the box on the page as it was turned for reading; None where it was not turned.
+        name: what it is, from a network of other classes than the ten digits; `digit` is the class's number then, and
+            `probabilities` are of the classes. "" for a digit or separator.
     """
 
     digit: int | None
@@ -47,11 +49,12 @@ class ReadDigit:
     separator: str = ""
     probabilities: np.ndarray | None = field(default=None, repr=False)
     upright: Box | None = None
+    name: str = ""
 
     @property
     def character(self) -> str:
-        """The digit or separator, or `?`."""
-        return "?" if self.rejected else self.separator or str(self.digit)
+        """The digit or separator, the class's name, or `?`."""
+        return "?" if self.rejected else self.name or self.separator or str(self.digit)
 
     def as_dict(self) -> dict[str, Any]:
         """Turn into what `digitlab read --json` prints for a digit."""
@@ -146,6 +149,8 @@ class Reading:
         """The signs between two blanks or line ends, in order."""
         if not self.digits:
             return []
+        if self.digits[0].name:  # single images
+            return [(digit,) for digit in self.digits]
         boxes = np.array([digit.upright or digit.box for digit in self.digits])
         lines = np.array([digit.line for digit in self.digits])
         characters = "".join(digit.character for digit in self.digits)
@@ -173,8 +178,8 @@ class Reading:
     @property
     def numbers(self) -> tuple[Number, ...]:
         """Every number, in reading order."""
-        numbers = []
-        for group in self.groups:
+        numbers: list[Number] = []
+        for group in self.groups if not (self.digits and self.digits[0].name) else []:
             part = number_in(sign_text(group))
             if part is not None:
                 numbers.append(_number(group[part]))

@@ -226,6 +226,7 @@ def metadata(info: Mapping[str, Any], evaluation: Evaluation) -> dict[str, str]:
     """What an exported file says of itself, from `run.json` and what is known of the network."""
     return {
         "labels": " ".join(info["data"]["classes"]),
+        "classes": json.dumps(info["data"]["classes"]),
         "input": "uint8 (n, 28, 28), 0..255, ink bright on 0",
         "recipe": json.dumps(info["recipe"]),
         "seed": str(info["seed"]),

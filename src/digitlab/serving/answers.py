@@ -60,6 +60,8 @@ def read(reader: Reader, picture: BinaryIO, options: ReadingOptions) -> dict[str
         reader.reject = options.reject
     reading = reader.read(picture, single=options.single)
     answer = reading.as_dict()
+    if not reader.reads_digits:
+        answer["classes"] = list(reader.class_names)
     if options.explain:
         _explain(answer, reading)
     if options.stages:
@@ -94,6 +96,10 @@ def _explain(answer: dict[str, Any], reading: Reading) -> None:
     if not reading.digits:
         return
     for entry, digit in zip(answer["digits"], reading.digits, strict=True):
+        if digit.name and digit.probabilities is not None:
+            entry["probabilities"] = [round(float(p), 6) for p in digit.probabilities]
+            entry["likeness"], entry["glyph"] = 1.0, digit.glyph.tolist()
+            continue
         row = np.zeros(11) if digit.probabilities is None else digit.probabilities
         ten = row[:10] / max(float(row[:10].sum()), 1e-9)
         entry["page"], entry["line"] = digit.page, digit.line
@@ -148,7 +154,8 @@ def predict(reader: Reader, body: bytes) -> dict[str, Any]:
         body: JSON, ``{"images": n x 28 x 28 numbers 0..255, ink bright on 0}``; one picture may stand alone.
 
     Returns:
-        `probabilities`, n rows of ten, and `digits`, the most probable of each.
+        `probabilities`, n rows of ten, and `digits`, the most probable of each; of a network of other classes a
+        value per class, and its number.
 
     Raises:
         ServingError: not such JSON.
@@ -222,7 +229,7 @@ def model_card(reader: Reader, name: str) -> dict[str, Any]:
         scores["test_accuracy"] = min(1.0, max(0.0, reader.model.number("test_accuracy", 0.0)))
     return {
         "name": name,
-        "labels": metadata.get("labels", "0 1 2 3 4 5 6 7 8 9").split(),
+        "labels": list(reader.class_names),
         "input": "uint8 (n, 28, 28), 0..255, ink bright on 0",
         "recipe": _json(metadata.get("recipe"), None),
         "seed": _json(metadata.get("seed"), None),

@@ -48,10 +48,12 @@ class Models:
             Route("/models/inside", self._inside, methods=["POST"]),
         ]
 
-    async def _list(self, _: Request) -> Response:
+    async def _list(self, request: Request) -> Response:
         """GET /models: what can be chosen, the server's own first."""
         found = await self.in_lane(listed, self.runs)
-        return JSONResponse([{"name": "", "title": self.name}, *found])
+        labels = json.loads(await self.work(request, jobs.card, self.name))["labels"]
+        own = {"name": "", "title": self.name, "digits": labels == list("0123456789")}
+        return JSONResponse([own, *found])
 
     async def path(self, request: Request) -> Path | None:
         """The file of the network that a request names; None for the server's own.
@@ -86,7 +88,7 @@ class Models:
 
 
 def listed(runs: str | Path | None) -> list[dict[str, Any]]:
-    """Every finished run that reads digits, the newest first."""
+    """Every finished run, the newest first; one of other classes than the ten digits names single images."""
     from digitlab.runs.register import list_runs
     from digitlab.runs.states import State
 
@@ -94,8 +96,12 @@ def listed(runs: str | Path | None) -> list[dict[str, Any]]:
     for run in list_runs(runs):
         info = run.info
         classes = (info.get("data") or {}).get("classes") or ()
-        if info.get("state") == State.FINISHED and len(classes) == 10 and (run.path / "model.onnx").is_file():
-            found.append({"name": run.name, "title": run.name, "recipe": str(info["recipe"].get("name", ""))})
+        if info.get("state") == State.FINISHED and len(classes) > 1 and (run.path / "model.onnx").is_file():
+            digits = tuple(classes) == tuple("0123456789")
+            title = run.name if digits else f"{run.name} (single images, {len(classes)} classes)"
+            found.append(
+                {"name": run.name, "title": title, "recipe": str(info["recipe"].get("name", "")), "digits": digits}
+            )
     return found[::-1][:MOST]
 
 

@@ -31,7 +31,7 @@ const Answer = (() => {
     $("start").hidden = digits.length > 0;
     const lines = new Set(digits.map((digit) => `${digit.page}/${digit.line}`));
     const named = digits.filter((digit) => !digit.rejected && digit.digit !== null);
-    const parts = [named.length ? `${named.length} digit${named.length === 1 ? "" : "s"}` : "No digits found"];
+    const parts = [answer.classes ? (digits.length ? "Read as one image" : "Nothing found") : named.length ? `${named.length} digit${named.length === 1 ? "" : "s"}` : "No digits found"];
     if (lines.size > 1 && named.length) parts[0] += ` in ${lines.size} lines`;
     const refused = digits.filter((digit) => digit.rejected).length;
     if (refused) parts.push(`${refused} refused`);
@@ -161,22 +161,25 @@ const Answer = (() => {
     context.putImageData(data, 0, 0);
   }
 
+  // What an answer is called: a digit is its own name.
+  const called = (number) => answer.classes?.[number] ?? number;
+
   function verdict(digit) {
-    const order = digit.probabilities.map((p, name) => [p, name]).sort((a, b) => b[0] - a[0]), [first, second] = order;
+    const order = digit.probabilities.map((p, name) => [p, called(name)]).sort((a, b) => b[0] - a[0]), [first, second] = order;
     const node = $("verdict");
     if (typed(chosen) !== undefined) {
       node.replaceChildren("Typed over: ", make("b", { textContent: typed(chosen) }), `. The network read ${digit.rejected ? "no digit" : digit.character}.`);
     } else if (digit.digit === null) {
       node.replaceChildren("Read as the sign ", make("b", { textContent: digit.character }), `, ${percent(digit.confidence)} sure. Below is what it would be as a digit.`);
     } else if (digit.rejected) {
-      node.replaceChildren(make("b", { className: "no", textContent: "Refused: " }), `${digit.reason}. As a digit it would be ${first[1] === 8 ? "an" : "a"} `, make("b", { textContent: first[1] }), ".");
+      node.replaceChildren(make("b", { className: "no", textContent: "Refused: " }), `${digit.reason}. ${answer.classes ? "The most probable is" : `As a digit it would be ${first[1] === 8 ? "an" : "a"}`} `, make("b", { textContent: first[1] }), ".");
     } else if (digit.confidence < SURE && digit.confidence / first[0] < 1 - second[0]) {
       // The bars are shares among the ten digits; what is missing here went to the signs that are none.
-      node.replaceChildren("Read as ", make("b", { textContent: digit.digit }), `, but only ${percent(digit.confidence)} sure: it may be no digit at all.`);
+      node.replaceChildren("Read as ", make("b", { textContent: called(digit.digit) }), `, but only ${percent(digit.confidence)} sure: it may be no digit at all.`);
     } else if (digit.confidence < SURE) {
-      node.replaceChildren("Read as ", make("b", { textContent: digit.digit }), `, but only ${percent(digit.confidence)} sure: `, make("b", { textContent: second[1] }), ` has ${percent(second[0])}.`);
+      node.replaceChildren("Read as ", make("b", { textContent: called(digit.digit) }), `, but only ${percent(digit.confidence)} sure: `, make("b", { textContent: second[1] }), ` has ${percent(second[0])}.`);
     } else {
-      node.replaceChildren("Read as ", make("b", { textContent: digit.digit }), `, ${percent(digit.confidence)} sure.`);
+      node.replaceChildren("Read as ", make("b", { textContent: called(digit.digit) }), `, ${percent(digit.confidence)} sure.`);
       if (second[0] >= 0.0005) node.append(` Next is ${second[1]} with ${percent(second[0])}.`);
     }
   }
@@ -185,11 +188,12 @@ const Answer = (() => {
     const best = digit.probabilities.indexOf(Math.max(...digit.probabilities));
     const other = view.second?.(chosen); // the ten probabilities of a second network
     $("bars").classList.toggle("two", Boolean(other));
+    $("bars").classList.toggle("named", Boolean(answer.classes));
     $("bars").classList.toggle("no-digit", digit.rejected);
     $("bars").replaceChildren(...digit.probabilities.map((p, name) => {
       const bar = make("i");
       bar.style.setProperty("--p", `${100 * p}%`);
-      return make("li", { className: name === best ? "first" : "" }, make("b", { textContent: name }), make("span", { className: "lane" }, bar, ...(other ? [lane(other[name])] : [])), make("span", { className: "num", textContent: percent(p) }));
+      return make("li", { className: name === best ? "first" : "" }, make("b", { textContent: called(name) }), make("span", { className: "lane" }, bar, ...(other ? [lane(other[name])] : [])), make("span", { className: "num", textContent: percent(p) }));
     }));
   }
 

@@ -155,12 +155,20 @@
   Checklist.changed = fixed;
   Checklist.focused = (item) => {
     if (item.photo !== photo) look(item.photo, item.signs[0]);
+    else if (!item.signs.length) return;
     else if (Answer.answer === photo.answer) {
       const worst = item.signs.reduce((best, sign) => (photo.answer.digits[sign].confidence < photo.answer.digits[best].confidence ? sign : best), item.signs[0]);
       if (!item.signs.includes(Answer.chosen)) Answer.choose(worst);
       reveal(photo, worst);
     }
   };
+
+  $("add-number").addEventListener("click", () => {
+    if (photo?.state !== "read") return;
+    const item = Photos.missed(photo, Answer.view?.page ?? 0);
+    Checklist.add([item]);
+    item.field.focus();
+  });
 
   // ---- photos
   function open(files) {

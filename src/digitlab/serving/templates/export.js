@@ -6,7 +6,7 @@ const Export = (() => {
   const json = (photos) => JSON.stringify(photos.map((photo) => photo.error ? { file: photo.name, error: photo.error } : {
     file: photo.name,
     numbers: photo.items.filter((item) => Numbers.text(item) !== "").map((item) => ({
-      text: Numbers.text(item), value: Numbers.value(Numbers.text(item)), confidence: item.confidence, box: item.box, line: item.line, page: item.page,
+      text: Numbers.text(item), value: Numbers.value(Numbers.text(item)), confidence: item.byHand ? 1 : item.confidence, box: item.byHand ? null : item.box, line: item.byHand ? null : item.line, page: item.page,
       ...(Numbers.corrected(item) ? { read: item.text, corrected: true } : {}), ...(item.done ? { checked: true } : {}),
     })),
     digits: photo.answer.digits.map((digit, index) => ({ digit: digit.digit, character: Photos.typed(photo, index) ?? digit.character, confidence: digit.confidence, box: digit.box, line: digit.line, page: digit.page, rejected: digit.rejected })),

@@ -19,7 +19,8 @@ const Models = (() => {
     const option = ({ name, title }) => make("option", { value: name, textContent: title });
     const first = $("model").value, second = $("second").options.length ? $("second").value : "none";
     $("model").replaceChildren(...names.map(option));
-    $("second").replaceChildren(make("option", { value: "none", textContent: "nobody" }), ...names.map(option));
+    // Beside each other only what knows the same: a network of other classes names single images.
+    $("second").replaceChildren(make("option", { value: "none", textContent: "nobody" }), ...names.filter(({ digits }) => digits).map(option));
     $("model").value = names.some(({ name }) => name === first) ? first : "";
     $("second").value = names.some(({ name }) => name === second) ? second : "none";
   }
@@ -28,7 +29,7 @@ const Models = (() => {
   async function compare() {
     const { answer } = Answer;
     rows = rowsOf = null;
-    if (answer && answer.digits.length && $("second").value !== "none") {
+    if (answer && answer.digits.length && !answer.classes && $("second").value !== "none") {
       try {
         const found = await post("predict", $("second").value, answer.digits.map((digit) => image(digit.glyph)));
         if (answer !== Answer.answer) return;

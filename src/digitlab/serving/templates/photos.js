@@ -29,6 +29,13 @@ const Photos = (() => {
     }
   }
 
+  // A number that was not found: nothing stands in it until somebody types it.
+  function missed(photo, page) {
+    const item = { text: "", value: null, confidence: 0, box: ["", "", "", ""], line: "", page, file: photo.name, order: [photo.order, photo.items.length], signs: [], photo, crop: "", byHand: true, fixed: null, done: false };
+    photo.items.push(item);
+    return item;
+  }
+
   // The sign as it was typed over, undefined where it was not or where the number has another length now.
   function typed(photo, index) {
     const item = photo.owner[index];
@@ -123,7 +130,7 @@ const Photos = (() => {
     const [thumb, state] = photo.node.firstChild.children;
     if (photo.thumb && !thumb.firstChild) thumb.append(make("img", { src: photo.thumb, alt: "" }));
     const doubtful = photo.items.filter((item) => item.doubtful && !item.done && !Numbers.corrected(item)).length;
-    const words = { waiting: "waiting", reading: "Reading…", error: "not read", read: doubtful ? `${doubtful} to check` : `${photo.items.length} number${photo.items.length === 1 ? "" : "s"}` }[photo.state];
+    const words = { waiting: "waiting", reading: "Reading…", error: "not read", read: photo.answer?.classes ? photo.answer.text || "nothing" : doubtful ? `${doubtful} to check` : `${photo.items.length} number${photo.items.length === 1 ? "" : "s"}` }[photo.state];
     state.textContent = words;
     photo.node.firstChild.title = photo.error || `${photo.name}: ${words}`;
     photo.node.className = photo.state === "read" && doubtful ? "doubt" : photo.state;
@@ -142,5 +149,5 @@ const Photos = (() => {
     Checklist.clear();
   }
 
-  return { source, sort, typed, pictureOf, add, next, show, mark, clear, get list() { return list; }, set told(call) { told = call; } };
+  return { source, sort, missed, typed, pictureOf, add, next, show, mark, clear, get list() { return list; }, set told(call) { told = call; } };
 })();

@@ -43,10 +43,10 @@ const Checklist = (() => {
 
   function row(item) {
     const field = make("input", { type: "text", value: item.text, inputMode: "decimal", autocomplete: "off", spellcheck: false, size: 8 });
-    field.setAttribute("aria-label", `Number in ${item.file}, read as ${item.text}`);
+    field.setAttribute("aria-label", item.byHand ? `Missed number in ${item.file}` : `Number in ${item.file}, read as ${item.text}`);
     const where = make("span", { className: "where", textContent: item.file.split("/").pop(), title: item.file });
     const said = make("span", { className: "sure-words" });
-    const picture = item.crop ? make("img", { src: item.crop, alt: "" }) : make("span", { className: "blank", textContent: "no picture" });
+    const picture = item.crop ? make("img", { src: item.crop, alt: "" }) : make("span", { className: "blank", textContent: item.byHand ? "not found" : "no picture" });
     item.row = make("li", { className: "check-row" }, make("span", { className: "crop" }, picture), field, make("span", { className: "notes" }, said, where));
     Object.assign(item.row, { item });
     Object.assign(item, { field, said });
@@ -81,7 +81,7 @@ const Checklist = (() => {
     const fixed = Numbers.corrected(item);
     item.row.classList.toggle("fixed", fixed);
     item.row.classList.toggle("done", item.done || fixed);
-    item.said.textContent = fixed ? (item.fixed === "" ? `left out; read as ${item.text}` : `read as ${item.text}`)
+    item.said.textContent = item.byHand ? (fixed ? "added by hand" : "left out while empty") : fixed ? (item.fixed === "" ? `left out; read as ${item.text}` : `read as ${item.text}`)
       : item.done ? "confirmed" : item.text.includes("?") ? "partly refused" : `${percent(item.confidence)} sure`;
   }
 

@@ -32,14 +32,14 @@ const Sheet = (() => {
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    prepare(context, getComputedStyle(canvas).getPropertyValue("--ink").trim());
+    prepare(context, printing ? "#000" : getComputedStyle(canvas).getPropertyValue("--ink").trim());
     for (const stroke of strokes) path(context, stroke);
     if (current) path(context, current);
   }
 
   new ResizeObserver(() => {
     const box = canvas.getBoundingClientRect();
-    if (!box.width || (box.width === width && box.height === height)) return;
+    if (printing || !box.width || (box.width === width && box.height === height)) return;
     if (width && strokes.length) { // what was written stays within reach on a turned phone
       const factor = Math.min(1, box.width / width, box.height / height);
       if (factor < 1) {
@@ -54,6 +54,19 @@ const Sheet = (() => {
     height = box.height;
     redraw();
   }).observe(canvas);
+  // On paper: dark ink, and as large as on the screen or as wide as the page, so that frames stay on their digits.
+  let printing = false;
+  addEventListener("beforeprint", () => {
+    if (canvas.hidden || !width) return;
+    printing = true;
+    Object.assign(canvas.parentElement.style, { width: `${width}px`, height: `${height}px`, zoom: Math.min(1, 640 / width) });
+    redraw();
+  });
+  addEventListener("afterprint", () => {
+    printing = false;
+    Object.assign(canvas.parentElement.style, { width: "", height: "", zoom: "" });
+    redraw();
+  });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 
   const place = (event) => {
