@@ -133,7 +133,7 @@ def _allowed(field: dataclasses.Field[Any]) -> str:
     kind = kinds.get(str(field.type), "whole numbers of at least 1")
     if field.metadata["choices"]:
         return ", ".join(f"`{choice}`" for choice in field.metadata["choices"])
-    return f"{kind} {field.metadata['bounds']}".strip()
+    return f"{kind} {field.metadata['bounds'] or ''}".strip()
 
 
 PAGES = {"command-line.md": command_line, "recipe-fields.md": recipe_fields}

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import in_process, without_figures
+from helpers.command import in_process, without_figures
+from helpers.serving_client import Server, page_with, png, running
 from PIL import Image
-from serving_client import Server, page_with, png, running
 from test_report_browser import browser, watch
 from test_report_browser import pytestmark as needs_browser
 
