@@ -46,7 +46,7 @@ def test_it_says_what_is_known_and_what_not(info: dict[str, Any]) -> None:
     low, high = evaluation.accuracy_interval
     for words in (
         f"{100 * evaluation.accuracy:.2f} %",
-        f"{100 * low:.2f} % to {100 * high:.2f} %",
+        f"{100 * low:.2f} to {100 * high:.2f}",
         info["data"]["sha256"],
         "500 training",
         'load_model("model.keras")',

@@ -72,7 +72,7 @@ def test_headline_says_accuracy_interval_and_mistakes_in_words(content, page):
     e = content.evaluation
     low, high = (100 * end for end in e.accuracy_interval)
     assert f"{100 * e.accuracy:.1f} % correct" in page.text
-    assert f"{e.correct:,} of 2,000 test pictures of MNIST" in page.text
+    assert f"{e.correct:,} of 2,000 test images of MNIST" in page.text
     assert f"The 95 % interval is {low:.1f} to {high:.1f} %." in page.text
     assert f"mistakes {2000 - e.correct}" in page.text
 
@@ -154,7 +154,7 @@ def test_each_place_on_the_sheet_is_that_test_picture(content, html, page):
 
 def test_pictures_written_without_script_lie_where_their_words_say(content, html, page):
     for tile in page.all("span", role="img"):
-        said = re.match(r"Test picture (\d+): (\d) read as (\d), ", tile["aria-label"])
+        said = re.match(r"Test image (\d+): (\d) read as (\d), ", tile["aria-label"])
         if said:
             column, row = (int(number) for number in re.findall(r"\d+", tile["style"]))
             index, true, read = (int(number) for number in said.groups())
@@ -278,10 +278,10 @@ def test_without_mistakes_validation_layers_or_more_than_one_epoch():
         300, calibrated=False, skill=40.0, history=history(1, validation=False), layers=[], first_weights=None
     )
     page = Page(render(content))
-    assert "It read every test picture as its label says." in page.text
+    assert "It read every test image as its label says." in page.text
     assert "There is no error left to avoid." in page.text
-    assert "Without validation pictures it was not calibrated." in page.text
-    assert "No validation pictures were held back" in page.text
+    assert "Without validation images it was not calibrated." in page.text
+    assert "No validation images were held back" in page.text
     assert page.data["mistakes"] == 0
     assert page.data["hardest"]
 
@@ -305,7 +305,7 @@ def test_pictures_of_another_size_are_shown_as_large(height, width):
 
 
 def test_one_picture_is_enough():
-    assert "1 of 1 test pictures" in Page(render(make_content(1, skill=40.0, calibrated=False))).text
+    assert "1 of 1 test images" in Page(render(make_content(1, skill=40.0, calibrated=False))).text
 
 
 def test_curves_say_each_value(content, page):
@@ -341,7 +341,7 @@ def test_each_kind_shows_what_it_does_to_one_typical_picture():
     html = render(content)
     strips = Page(html).all("img", **{"class": "suffering"})
     assert len(strips) == 2  # nobody knows what the third looked like
-    index = int(re.search(r"Test picture (\d+)", strips[0]["alt"])[1])
+    index = int(re.search(r"Test image (\d+)", strips[0]["alt"])[1])
     assert content.labels[index] == content.probabilities[index].argmax() == 5
     for strip, (kind, values) in zip(strips, kinds.items(), strict=False):
         file = io.BytesIO(base64.b64decode(strip["src"].partition(",")[2]))
@@ -375,7 +375,7 @@ def test_calibration_is_no_improvement_where_it_is_none(content):
 def test_why_training_curves_may_be_the_worse_ones():
     recipe = {"name": "cnn", "dropout": 0.3, "shift": 2.0, "rotate": 10.0}
     assert (
-        "sees pictures changed at random and units silenced by dropout, so"
+        "sees images changed at random and units silenced by dropout, so"
         in Page(render(make_content(100, recipe=recipe))).text
     )
     assert "may lie on the worse side" not in Page(render(make_content(100))).text
@@ -395,7 +395,7 @@ def test_findings_are_true(content):
     top = np.where(np.eye(10, dtype=bool), 0, e.confusion)
     first = e.confusions[0]
     assert top.max() == e.confusion[first.true, first.predicted]
-    assert f"reads {first.true} as {first.predicted}: {top.max()} of the {e.support[first.true]} pictures" in said
+    assert f"reads {first.true} as {first.predicted}: {top.max()} of the {e.support[first.true]} images" in said
     recall = np.diag(e.confusion) / e.confusion.sum(axis=1)
     assert f"The hardest class is {recall.argmin()}, {100 * (1 - recall.min()):.1f} %" in said
     sure = content.probabilities.max(axis=1) >= 0.99
@@ -422,7 +422,7 @@ def test_arrays_that_do_not_belong_together_are_refused(field, value, message):
 
 
 def test_an_evaluation_of_other_pictures_is_refused():
-    with pytest.raises(ValueError, match="evaluation: of 30 pictures"):
+    with pytest.raises(ValueError, match="evaluation: of 30 images"):
         make_content(20, evaluation=make_content(30).evaluation)
 
 

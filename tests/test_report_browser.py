@@ -132,7 +132,7 @@ def indices(page: Any, where: str) -> list[int]:
 
 
 def in_cell(content: ReportContent, true: int, read: int) -> list[int]:
-    """Every test picture of a cell, surest first, by NumPy alone."""
+    """Every test image of a cell, surest first, by NumPy alone."""
     predicted = content.probabilities.argmax(axis=1)
     found = np.flatnonzero((content.labels == true) & (predicted == read))
     return found[np.argsort(-content.probabilities[found].max(axis=1), kind="stable")].tolist()
@@ -166,7 +166,7 @@ def test_an_empty_cell_says_so(visit, tmp_path):
     path.write_text(render(make_content(100, skill=40.0)), encoding="utf-8")
     page = visit(path)
     page.click("#matrix td[data-t='3'][data-p='5']")
-    assert "no picture" in page.inner_text("#panel")
+    assert "no image" in page.inner_text("#panel")
     assert not indices(page, "#panel")
     assert page.is_checked("input[value=hardest]")
     assert page.locator("#cards .card").count() == 60
@@ -336,7 +336,7 @@ def test_curves_tell_their_values_to_pointer_and_keyboard(visit, report, content
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_what_a_corruption_does_stands_under_its_strength(visit, report, width):
-    """Six pictures in equal shares of a strip, each in the middle of its share: under the tick of its strength."""
+    """Six images in equal shares of a strip, each in the middle of its share: under the tick of its strength."""
     page = visit(report, width)
     strips = page.locator("#robust .suffering")
     assert strips.count() == 2

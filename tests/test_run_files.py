@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import errno
 import io
 import json
 import os
@@ -23,6 +24,8 @@ from digitlab.errors import DigitlabError, RunError
 from digitlab.files import printable
 from digitlab.runs import Run, create_run, damaged_runs, list_runs, locked, overview, trust
 from digitlab.runs import folder as run_folder
+from digitlab.runs import lock as run_lock
+from digitlab.runs import register as run_register
 from digitlab.runs.training import resume
 
 KEPT = Path(__file__).parent / "data" / "run-format-1"
@@ -299,10 +302,10 @@ def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def no_locks(*_: object) -> bool:
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr(run_folder, "_lock", no_locks)
+    monkeypatch.setattr(run_lock, "_lock", no_locks)
     with pytest.raises(RunError, match=r"cannot lock files \(No locks available\).*--runs"), locked(Run(tmp_path)):
         pass
-    assert not run_folder.is_locked(tmp_path)
+    assert not run_lock.is_locked(tmp_path)
 
 
 def test_runs_are_sorted_by_moment_whatever_the_clock_is_set_to(runs: Path) -> None:
@@ -330,3 +333,35 @@ def test_a_name_cannot_talk_to_the_terminal(tmp_path: Path, capsys: pytest.Captu
     with pytest.raises(typer.Exit):
         fail("runs/\x1b]0;pwned\x07: no such run", 1)
     assert capsys.readouterr().err == "digitlab: runs/?]0;pwned?: no such run\n"
+
+
+def test_a_read_only_folder_can_be_looked_at_and_says_no_in_one_line(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As on a mounted image or a share; root may write everywhere else, so the file system is made to say no."""
+    name = next(run.name for run in run_register.list_runs(runs))
+    real = io.open
+
+    def read_only(file: Any, mode: str = "r", *args: Any, **kwargs: Any) -> Any:
+        if str(file).startswith(str(runs)) and set(mode) & set("wax+"):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(file))
+        return real(file, mode, *args, **kwargs)
+
+    def no_folder(path: Any, *_: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(io, "open", read_only)
+    monkeypatch.setattr(os, "mkdir", no_folder)
+    before = {path: path.stat().st_mtime_ns for path in runs.rglob("*")}
+    run = run_register.open_run(name, runs)
+    assert run.evaluation.samples and run.predictions and run.state == "finished"
+    for attempt in (
+        lambda: run_register.create_run(runs, "new", {**run.info}),
+        lambda: run_lock.locked(run).__enter__(),
+        lambda: run.update(seed=1),
+        lambda: run_folder.write_arrays(run.path / "predictions.npz", run.predictions),
+    ):
+        with pytest.raises(DigitlabError) as caught:
+            attempt()
+        assert "Read-only file system" in str(caught.value) and str(caught.value).isprintable()
+    assert {path: path.stat().st_mtime_ns for path in runs.rglob("*")} == before

@@ -28,7 +28,7 @@ IMAGES = 4000
 
 
 def make_row(name: str, skill: float, seed: int = 0, **changes: Any) -> RunRow:
-    """A finished run that reads about `skill` of the same pictures right; hard pictures are hard for all."""
+    """A finished run that reads about `skill` of the same images right; hard images are hard for all."""
     hardness = np.random.default_rng(99).random(IMAGES)
     right = hardness + np.random.default_rng(seed).normal(0, 0.01, IMAGES) < skill
     columns = history(10)

@@ -1,11 +1,11 @@
-"""SIGKILL, ENOSPC and EIO at every file operation of `train` and `resume`, the network replaced by a few NumPy lines.
+"""SIGKILL, ENOSPC and EIO at every file operation of train, resume, a group, export, report and collect.
 
     nice python benchmarks/attack/kills.py [--count 1000] [--seconds 300] [--write]
 
-Everything else is real: the run's folder, its locks, checkpoints, the order of it all. Half of the kills at an fsync
-also cut the file, as a power cut would. After each fault the same name must go on, by `resume` or by starting again,
-and end with the same model, predictions, numbers and history, byte for byte, and nothing left over. Forks: not on
-Windows.
+The network is a few NumPy lines; everything else is real: the run's folder, its locks, checkpoints, the order of it
+all. Half of the kills at an fsync also cut the file, as a power cut would. After each fault the run is resumed, or the
+same command given again, and must end with the same files, byte for byte, and nothing left over; at once after the
+fault each file that was there is whole, old or new. Forks: not on Windows.
 """
 
 from __future__ import annotations
@@ -29,13 +29,16 @@ from typing import Any
 
 import numpy as np
 
+from digitlab.collecting.collection import Collection, Labelled
 from digitlab.data import Dataset, Split
 from digitlab.errors import DigitlabError
 from digitlab.files import write_atomically
 from digitlab.learning import engine, optimizer, predict
 from digitlab.learning import models as learning_models
 from digitlab.learning.state import TrainState
-from digitlab.runs import training
+from digitlab.runs import finished, group_training, training
+from digitlab.runs.folder import Run
+from digitlab.showing import figures
 from digitlab.showing.figures import process
 
 KEPT = ("model.keras", "model.onnx", "predictions.npz", "history.csv", "metrics.json")
@@ -132,8 +135,20 @@ def replace_the_network() -> None:
         "write_report": lambda path, content: write_atomically(path, f"<html>{content.run.evaluation.accuracy}"),
     }
     for name, value in patched.items():
-        setattr(training, name, value)
+        for module in (training, finished, group_training):
+            if hasattr(module, name):
+                setattr(module, name, value)
+    for module in (training, finished, group_training):
+        if hasattr(module, "write_card"):
+            module.write_card = _card  # type: ignore[attr-defined]
+    figures.save_figures = lambda folder, _: NoDrawer().draw(folder, _)  # type: ignore[assignment]
+    Run.model = property(lambda _: Model())  # type: ignore[assignment]
     training.dataclasses.replace = lambda content, **_: content  # type: ignore[attr-defined]
+
+
+def _card(subject: Any) -> None:
+    path = subject.path / "README.md" if isinstance(subject, Run) else subject.runs[0].path.parent / "card.md"
+    write_atomically(path, "# a card")
 
 
 class _Content:
@@ -149,8 +164,77 @@ def work(folder: Path, name: str, resume: bool, dataset: Dataset) -> None:
         training.train("mlp", data=dataset, folder=folder, name=name, epochs=4)
 
 
+def group(folder: Path, dataset: Dataset) -> None:
+    """Two seeds, one after the other; the same call goes on with what is there."""
+    group_training.train_group("mlp", 2, data=dataset, folder=folder, name="g", epochs=2)
+
+
+def export(folder: Path, dataset: Dataset) -> None:
+    """The model file of a finished run, written anew."""
+    finished.export(folder / "whole", "onnx", data=dataset)
+
+
+def report(folder: Path, dataset: Dataset) -> None:
+    """Figures, report and card of a finished run, written anew."""
+    finished.report(folder / "whole", data=dataset)
+
+
+def collect(folder: Path, dataset: Dataset) -> None:
+    """Twenty images of one photo into a collection."""
+    items = [Labelled(dataset.train.images[i], i % 10, f"r0c{i:02}", (0, 0, 9, 9)) for i in range(20)]
+    Collection(folder / "own").add(items, writer="anna", origin="sheet", source="a.jpg", digest="ab12" * 16)
+
+
+# Each is called again after a fault, and then must have done what it does without one.
+JOBS: dict[str, Callable[[Path, Dataset], None]] = {
+    "a group of two": group,
+    "export": export,
+    "report": report,
+    "collect": collect,
+}
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder but locks, without what says when it was made."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name not in (".lock", "run.json"):
+            found[str(path.relative_to(folder))] = re.sub(rb'"added": "[^"]*"', b"", path.read_bytes())
+    return found
+
+
+def job_trouble(
+    folder: Path, job: Callable[[Path, Dataset], None], kind: str, at: int, start: Path | None,
+    wanted: dict[str, bytes], dataset: Dataset, chance: random.Random,
+) -> str:  # fmt: skip
+    """Strike one job, do it again; what was not as it should be, "" if nothing."""
+    fault = {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO}.get(kind, 0)
+    folder.mkdir()
+    try:
+        if start is not None:
+            shutil.copytree(start, folder / start.name)
+        before = everything(folder)
+        code, message, _ = child(folder, lambda: job(folder, dataset), at, fault, bool(fault) and chance.random() < 0.5)
+        if kind == "SIGKILL" and code != -signal.SIGKILL:
+            return f"not killed: {code} {message}"
+        if fault and code == 2:
+            return f"an exception that is no line: {message}"
+        after = everything(folder)
+        harmed = [name for name in before if after.get(name) not in (before[name], wanted.get(name))]
+        if harmed:
+            return f"harmed: {' '.join(harmed)[:100]}"
+        code, message, _ = child(folder, lambda: job(folder, dataset))
+        if code:
+            return f"does not go on: {message}"
+        found = everything(folder)
+        differ = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
+        return f"differs: {' '.join(differ)[:100]}" if differ else ""
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def child(
-    folder: Path, name: str, resume: bool, dataset: Dataset, at: int = 0, fault: int = 0, stays: bool = False
+    folder: Path, do: Callable[[], None], at: int = 0, fault: int = 0, stays: bool = False
 ) -> tuple[int, str, int]:
     """Do it in a fork that is struck at its `at`-th file operation; exit code, message, operations."""
     reads, writes = os.pipe()
@@ -197,7 +281,7 @@ def child(
     try:
         os.fsync = fsync  # type: ignore[assignment]
         sys.addaudithook(hear)
-        work(folder, name, resume, dataset)
+        do()
         code = 0
     except DigitlabError as error:
         code, message = 1, f"{error}"[:300]
@@ -223,7 +307,11 @@ def trouble(folder: Path, number: int, kind: str, at: int, whole: Path, dataset:
     """Strike one run, go on with it; what was not as it should be, "" if nothing."""
     name, fault = f"r{number}", {"ENOSPC": errno.ENOSPC, "EIO": errno.EIO}.get(kind, 0)
     run, wanted, operations = folder / name, kept(whole), at
-    code, message, _ = child(folder, name, False, dataset, at, fault, stays=bool(fault) and chance.random() < 0.5)
+
+    def again(resume: bool) -> Callable[[], None]:
+        return lambda: work(folder, name, resume, dataset)
+
+    code, message, _ = child(folder, again(False), at, fault, stays=bool(fault) and chance.random() < 0.5)
     try:
         if kind == "SIGKILL" and code != -signal.SIGKILL:
             return f"not killed: {code} {message}"
@@ -233,8 +321,8 @@ def trouble(folder: Path, number: int, kind: str, at: int, whole: Path, dataset:
             return "says finished and is not"
         for _ in range(chance.choice([0, 1, 2])):
             resume = (run / "run.json").exists()
-            child(folder, name, resume, dataset, chance.randrange(1, max(2, operations)))
-        code, message, _ = child(folder, name, (run / "run.json").exists(), dataset)
+            child(folder, again(resume), chance.randrange(1, max(2, operations)))
+        code, message, _ = child(folder, again((run / "run.json").exists()))
         if code == 1 and "finished already" in message:
             code = 0
         if code:
@@ -259,27 +347,49 @@ def main() -> None:
     dataset, chance = data(), random.Random(options.seed)
     folder = Path(tempfile.mkdtemp(prefix="digitlab-kills-"))
     os.environ["XDG_STATE_HOME"] = str(folder / "state")
-    code, message, operations = child(folder, "whole", False, dataset)
+    code, message, operations = child(folder, lambda: work(folder, "whole", False, dataset))
     if code:
         raise SystemExit(f"without any fault: {message}")
-    child(folder, "again", False, dataset)
+    child(folder, lambda: work(folder, "again", False, dataset))
     if kept(folder / "whole") != kept(folder / "again"):
         raise SystemExit("two runs without any fault differ")
-    tried: collections.Counter[str] = collections.Counter()
-    bad: collections.Counter[tuple[str, str]] = collections.Counter()
+    counts, wanted = {"train and resume": operations}, {}
+    for what, job in JOBS.items():
+        start, place = (folder / "whole" if what in ("export", "report") else None), folder / "model-of-it"
+        place.mkdir()
+        if start:
+            shutil.copytree(start, place / start.name)
+        code, message, counts[what] = child(place, lambda job=job, place=place: job(place, dataset))  # type: ignore[misc]
+        if code:
+            raise SystemExit(f"{what}, without any fault: {message}")
+        wanted[what] = everything(place)
+        shutil.rmtree(place)
+    tried: collections.Counter[tuple[str, str]] = collections.Counter()
+    bad: collections.Counter[tuple[str, str, str]] = collections.Counter()
     end = time.monotonic() + options.seconds
     number = 0
     while number < options.count and time.monotonic() < end:
-        kind = ("SIGKILL", "ENOSPC", "EIO")[number % 3]
-        at = 37 * (number // 3) % operations + 1  # each operation once in so many, whatever number this is stopped at
-        found = trouble(folder, number, kind, at, folder / "whole", dataset, chance)
-        tried[kind] += 1
+        kind, what = (
+            ("SIGKILL", "ENOSPC", "EIO")[number % 3],
+            ["train and resume", *JOBS][number // 3 % (1 + len(JOBS))],
+        )
+        at = 37 * (number // 15) % counts[what] + 1  # each operation once in so many, whatever number this stops at
+        if what in JOBS:
+            start = folder / "whole" if what in ("export", "report") else None
+            found = job_trouble(folder / f"r{number}", JOBS[what], kind, at, start, wanted[what], dataset, chance)
+        else:
+            found = trouble(folder, number, kind, at, folder / "whole", dataset, chance)
+        tried[what, kind] += 1
         if found:
-            bad[kind, re.sub(r"r?\d{2,}", "N", found)] += 1
+            bad[what, kind, re.sub(r"r?\d{2,}", "N", found)] += 1
         number += 1
     shutil.rmtree(folder, ignore_errors=True)
-    rows = [[kind, f"{tried[kind]:,}", str(sum(n for (one, _), n in bad.items() if one == kind))] for kind in tried]
-    print(f"{operations} file operations in a run")
+    kinds = ("SIGKILL", "ENOSPC", "EIO")
+    rows = [
+        [what, str(counts[what]), *(f"{tried[what, kind]:,}" for kind in kinds),
+         str(sum(n for (one, _, __), n in bad.items() if one == what))]
+        for what in counts
+    ]  # fmt: skip
     for row in rows:
         print("  ".join(row))
     print(json.dumps([[*key, count] for key, count in bad.items()], indent=1))
@@ -287,8 +397,8 @@ def main() -> None:
         sys.path.insert(0, str(Path(__file__).parents[1]))
         import results
 
-        table = results.table(["fault", "tried", "not as it should be"], rows)
-        words = f"{operations} file operations in a run of four epochs; one fault each, in turn."
+        table = results.table(["what", "file operations", *kinds, "not as it should be"], rows)
+        words = f"{number:,} faults, one each, at the operations in turn; the machine had other work."
         body = f"{table}\n\n{words}\n\n{results.provenance()}"
         results.write_section("attack-kills", "Attack: killed, or the disk full, at every file operation", body)
     raise SystemExit(1 if bad else 0)

@@ -18,7 +18,7 @@ class DigitlabError(Exception):
 
 
 class DataError(DigitlabError):
-    """Pictures or labels that are damaged, mislabelled, or of the wrong kind."""
+    """Images or labels that are damaged, mislabelled, or of the wrong kind."""
 
 
 class RecipeError(DigitlabError):
@@ -56,7 +56,7 @@ class TrainingError(DigitlabError):
 
 
 class ReadingError(DigitlabError):
-    """A picture that cannot be read."""
+    """An image that cannot be read."""
 
 
 class ExportError(DigitlabError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -79,6 +80,40 @@ def write_atomically(path: Path, content: bytes | str, *, durable: bool = True) 
             f"{path}: could not be written ({error.strerror}); what was there is untouched. "
             "Make room or choose another folder"
         ) from error
+
+
+def remove_leftovers(folder: Path, name: str = "*") -> None:
+    """Take away what `write_atomically` left in a folder where its process was killed in the middle.
+
+    Args:
+        folder: Where the files are.
+        name: Of which file; all where left out.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, ".a.txt.999999999.tmp").write_text("in")  # no such process
+        ...     remove_leftovers(Path(folder))
+        ...     list(Path(folder).iterdir())
+        []
+    """
+    for file in folder.glob(f".{name}.*.tmp"):
+        writer = file.name.split(".")[-2]
+        if writer.isdigit() and not _lives(int(writer)):
+            with contextlib.suppress(OSError):
+                file.unlink()
+
+
+def _lives(process: int) -> bool:
+    if os.name == "nt":  # where signal 0 would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _keep_name(folder: Path) -> None:

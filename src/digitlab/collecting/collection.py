@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from digitlab.errors import DataError
-from digitlab.files import write_atomically
+from digitlab.files import remove_leftovers, write_atomically
 
 FORMAT = 1
 SOURCES = ".sources"
@@ -136,6 +136,8 @@ class Collection:
         if self.knows(digest):
             return 0
         records = []
+        for place in self.path.glob("*"):
+            remove_leftovers(place)
         for item in items:
             # The same writer's image of the same source and place has the same name: written twice, it is there once.
             name = f"{writer.replace(' ', '-')}-{digest[:8]}-{item.place}.png"

@@ -1,6 +1,6 @@
-"""Pictures and labels, before any model.
+"""Images and labels, before any model.
 
-`load()` gives the MNIST that ships with digitlab, or any data set of 28 x 28 pictures from a folder or file, always in
+`load()` gives the MNIST that ships with digitlab, or any data set of 28 x 28 images from a folder or file, always in
 the same shape: uint8 images (n, 28, 28), ink bright on 0, labels from 0, in train, validation and test.
 
 Example:

@@ -1,4 +1,4 @@
-"""A data set ready for training: pictures and labels in train, validation and test."""
+"""A data set ready for training: images and labels in train, validation and test."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Arrays = Sequence[Sequence[Any]]
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Pictures with their labels; both arrays are read-only, so no step can change what another sees.
+    """Images with their labels; both arrays are read-only, so no step can change what another sees.
 
     Args:
         images: uint8 (n, 28, 28), ink bright on 0.

@@ -42,7 +42,7 @@ _LONGEST_SIDE = 65_535  # pixels; no data set comes near, and products of such s
 
 
 def read_images(path: str | Path) -> NDArray[np.uint8]:
-    """Read the pictures of an IDX file, packed with gzip or not.
+    """Read the images of an IDX file, packed with gzip or not.
 
     Args:
         path: A file with magic number 0x00000803.
@@ -51,7 +51,7 @@ def read_images(path: str | Path) -> NDArray[np.uint8]:
         uint8 (n, rows, columns), values 0..255, as they lie in the file.
 
     Raises:
-        DataError: The file cannot be read, is no IDX file of pictures, or is not exactly as long as it announces.
+        DataError: The file cannot be read, is no IDX file of images, or is not exactly as long as it announces.
 
     Example:
         >>> import tempfile
@@ -69,7 +69,7 @@ def read_images(path: str | Path) -> NDArray[np.uint8]:
 def read_labels(path: str | Path) -> NDArray[np.uint8]:
     """Read the labels of an IDX file, packed with gzip or not.
 
-    QMNIST writes eight 32-bit integers a picture (class, NIST series, writer, …); its first column is returned.
+    QMNIST writes eight 32-bit integers an image (class, NIST series, writer, …); its first column is returned.
 
     Args:
         path: A file with magic number 0x00000801, or 0x00000C02 as QMNIST has it.
@@ -91,7 +91,7 @@ def read_labels(path: str | Path) -> NDArray[np.uint8]:
 
 
 def decode_images(content: bytes, name: str) -> NDArray[np.uint8]:
-    """Take the pictures out of a whole IDX file in memory; see `read_images`.
+    """Take the images out of a whole IDX file in memory; see `read_images`.
 
     Args:
         content: The file's bytes, packed with gzip or not.
@@ -141,10 +141,10 @@ def decode_labels(content: bytes, name: str) -> NDArray[np.uint8]:
 
 
 def encode(array: NDArray[np.uint8]) -> bytes:
-    """Turn pictures or labels into the bytes of an unpacked IDX file.
+    """Turn images or labels into the bytes of an unpacked IDX file.
 
     Args:
-        array: uint8 (n, rows, columns) for pictures or uint8 (n,) for labels.
+        array: uint8 (n, rows, columns) for images or uint8 (n,) for labels.
 
     Returns:
         The whole file, header first.
@@ -187,7 +187,7 @@ def header(array: NDArray[np.uint8]) -> bytes:
 
 
 def write(path: str | Path, array: NDArray[np.uint8]) -> None:
-    """Write pictures or labels as an IDX file; packed with gzip if the name ends in `.gz`.
+    """Write images or labels as an IDX file; packed with gzip if the name ends in `.gz`.
 
     The file appears whole or not at all. A packed file carries no name and no time, so the same array always gives the
     same bytes.
@@ -220,7 +220,7 @@ def sha256(array: NDArray[np.uint8]) -> str:
     """Hash the unpacked IDX file that holds `array`, without making the file.
 
     So `sha256sum` of a file and this of what `read_images` gave are equal, and one data set has one hash whether it
-    came as IDX, `.npz` or pictures. 47 MB take 25 ms where the processor has SHA instructions.
+    came as IDX, `.npz` or images. 47 MB take 25 ms where the processor has SHA instructions.
 
     Args:
         array: uint8 (n, rows, columns) or uint8 (n,).

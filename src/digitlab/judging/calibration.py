@@ -23,7 +23,7 @@ class Reliability:
 
     Attributes:
         edges: (bins + 1,) float64, 0 to 1; a bin holds lower < confidence <= upper.
-        counts: (bins,) int64, pictures in each bin.
+        counts: (bins,) int64, images in each bin.
         confidence: (bins,) float64, mean top-1 probability; nan where the bin is empty.
         accuracy: (bins,) float64, fraction read correctly; nan where the bin is empty.
     """
@@ -55,7 +55,7 @@ def check_probabilities(
         probabilities (n, k) float64 whose rows sum to 1, and labels (n,) int64 (empty when None was given).
 
     Raises:
-        DataError: there is not one picture.
+        DataError: there is not one image.
         ValueError: a shape, type or value that no classifier's output has.
 
     Example:
@@ -69,7 +69,7 @@ def check_probabilities(
     if not np.issubdtype(values.dtype, np.floating):
         raise ValueError(f"{what}: dtype {values.dtype}, expected floating point")
     if len(values) == 0:
-        raise DataError(f"{what}: 0 pictures, expected at least 1; there is nothing to judge")
+        raise DataError(f"{what}: 0 images, expected at least 1; there is nothing to judge")
     values = values.astype(np.float64)
     if not np.isfinite(values).all():
         row = int(np.argmin(np.isfinite(values).all(axis=1)))
@@ -144,7 +144,7 @@ def brier_score(probabilities: ArrayLike, labels: ArrayLike) -> float:
 
 
 def measure_reliability(probabilities: ArrayLike, labels: ArrayLike, *, bins: int = 15) -> Reliability:
-    """Sort the pictures by top-1 probability into equal-width bins and see how often each bin is right.
+    """Sort the images by top-1 probability into equal-width bins and see how often each bin is right.
 
     Args:
         probabilities: (n, k) float, rows sum to 1.
@@ -189,7 +189,7 @@ def fit_temperature(probabilities: ArrayLike, labels: ArrayLike) -> float:
     Minimises the log loss of softmax(log p / T) by Newton's method. In b = 1 / T the loss is convex, so there is one
     minimum and a bracket always finds it. Where nothing is misread that minimum lies at T = 0, and the first mistake on
     the test images would cost everything; so b - 1 - log b is added to the *summed* loss, a prior worth about one
-    picture that holds T near 1. It is 0 at T = 1, hence the log loss never gets worse than without scaling.
+    image that holds T near 1. It is 0 at T = 1, hence the log loss never gets worse than without scaling.
 
     Measured on MNIST with 784-128-10 (test log loss 0.079 as it is): with all 5,000 validation images the prior moves T
     by 0.02 %. With 200 of them the worst draw of 20 gives a test log loss of 0.13 with the prior, 1.8 without.
@@ -202,7 +202,7 @@ def fit_temperature(probabilities: ArrayLike, labels: ArrayLike) -> float:
         T > 0: above 1 the network was too sure, below 1 not sure enough.
 
     Raises:
-        DataError: no picture.
+        DataError: no image.
         ValueError: arrays that do not fit.
 
     Example:

@@ -61,9 +61,9 @@ class Evaluation:
         calibrated_calibration_error: the same after temperature scaling.
         confusion: (k, k) int64; row = true label, column = what it was read as.
         precision: (k,) float64; nan for a class that was never answered.
-        recall: (k,) float64; nan for a class without a picture.
-        f1: (k,) float64; nan only where a class has no picture and was never answered.
-        support: (k,) int64, pictures of each class.
+        recall: (k,) float64; nan for a class without a image.
+        f1: (k,) float64; nan only where a class has no image and was never answered.
+        support: (k,) int64, images of each class.
         confusions: the off-diagonal cells above 0, most frequent first.
         mistakes: (errors,) int64, indices of the misread images, most confident first.
         predicted: (n,) int64.

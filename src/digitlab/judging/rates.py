@@ -19,7 +19,7 @@ class Confusion:
         true: the label.
         predicted: what it was read as.
         count: how often, >= 1.
-        support: pictures with that label.
+        support: images with that label.
     """
 
     true: int
@@ -32,7 +32,7 @@ class Confusion:
 
 
 class RiskCoverage(NamedTuple):
-    """What refusing the least certain pictures buys.
+    """What refusing the least certain images buys.
 
     Attributes:
         coverage: (points,) float64, rising to 1: the fraction that is answered, the surest first.
@@ -78,9 +78,9 @@ def wilson_interval(correct: int, total: int, confidence: float = 0.95) -> tuple
 
 
 def risk_coverage(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> RiskCoverage:
-    """Follow the error rate while the least certain pictures are refused one after the other.
+    """Follow the error rate while the least certain images are refused one after the other.
 
-    Pictures of equal confidence (many say exactly 1.0 in float32) cannot be told apart by a threshold, so a part of
+    Images of equal confidence (many say exactly 1.0 in float32) cannot be told apart by a threshold, so a part of
     them counts with their common error rate.
 
     Args:
@@ -88,7 +88,7 @@ def risk_coverage(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> 
         right: (n,) bool.
 
     Returns:
-        At most 200 points: 100 in even steps of coverage (1 % each from 100 pictures on), 100 ever finer towards
+        At most 200 points: 100 in even steps of coverage (1 % each from 100 images on), 100 ever finer towards
         refusing nothing, where the useful ones lie.
 
     Example:

@@ -1,4 +1,4 @@
-"""How well a network reads pictures made worse, as a result that a run keeps."""
+"""How well a network reads images made worse, as a result that a run keeps."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Robustness:
-    """How well a network reads pictures that were made worse.
+    """How well a network reads images that were made worse.
 
     Attributes:
-        untouched: accuracy on the pictures as they are, 0 to 1.
+        untouched: accuracy on the images as they are, 0 to 1.
         accuracies: kind -> accuracy by rising strength, 0 to 1.
-        samples: pictures behind each accuracy.
+        samples: images behind each accuracy.
         seed: of the random numbers.
     """
 

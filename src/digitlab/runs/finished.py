@@ -13,6 +13,7 @@ import numpy as np
 
 from digitlab.data import Dataset
 from digitlab.errors import DataError, ExportError, RunError
+from digitlab.files import remove_leftovers
 from digitlab.learning.export import FORMATS, export_model
 from digitlab.processes import Mapper
 from digitlab.runs.corrupted import judge_corrupted, judge_corrupted_at
@@ -53,6 +54,8 @@ def report(reference: Reference | Group, *, data: Dataset | None = None, folder:
     from digitlab.learning.models import first_weights
     from digitlab.showing.figures import save_figures
 
+    for place in (subject.path, subject.path / "figures"):
+        remove_leftovers(place)
     content = report_content(subject, dataset, first_weights(subject.model))
     save_figures(subject.path / "figures", figure_content(dataset, content))
     write_report(subject.path / "report.html", content)
@@ -199,6 +202,7 @@ def export(
     if path.suffix != f".{kind}":
         raise ExportError(f"{path}: expected a file that ends in .{kind}")
     images = dataset_of(subject, data).test.images[:200]
+    remove_leftovers(path.parent, path.name)
     return export_model(subject.model, path, images, subject.metadata, members)
 
 

@@ -16,10 +16,16 @@ def locked(run: os.PathLike[str]) -> Iterator[None]:
     """Hold the run for this process; the operating system lets go of it however the process ends.
 
     Raises:
-        RunError: another process holds it, or the folder has no locks.
+        RunError: another process holds it, the folder has no locks, or nothing can be written there.
     """
     path = Path(run)
-    with (path / ".lock").open("a") as file:
+    try:
+        opened = (path / ".lock").open("a")
+    except OSError as error:
+        raise RunError(
+            f"{path}: cannot be worked on ({error.strerror}). Copy it to a folder that you may write to"
+        ) from None
+    with opened as file:
         try:
             free = _lock(file.fileno())
         except OSError as error:

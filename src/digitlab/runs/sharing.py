@@ -15,7 +15,7 @@ from digitlab.runs.folder import Run
 from digitlab.runs.gather import dataset_of
 from digitlab.runs.groups import Group
 from digitlab.showing.shared_page import render_shared
-from digitlab.showing.wording import percent
+from digitlab.showing.wording import interval, percent
 
 READER = "reader"
 
@@ -70,7 +70,6 @@ def share(subject: Run | Group, output: str | Path | None = None, data: Any = No
         path, members = subject.path / "page.html", []
     path = _checked(Path(output) if output else path)
     evaluation = subject.evaluation
-    low, high = evaluation.accuracy_interval
     images = dataset_of(subject, data).test.images[:200]
     with tempfile.TemporaryDirectory() as folder:
         file = export_model(subject.model, Path(folder) / "model.onnx", images, subject.metadata, members)
@@ -81,7 +80,7 @@ def share(subject: Run | Group, output: str | Path | None = None, data: Any = No
             temperature=evaluation.temperature or 1.0,
             facts=(
                 f"It reads {percent(evaluation.accuracy, 2)} of {evaluation.samples:,} test images correctly "
-                f"(95 % interval {percent(low, 2)} to {percent(high, 2)}). What is drawn here is drawn otherwise than "
+                f"({interval(evaluation.accuracy_interval)}). What is drawn here is drawn otherwise than "
                 "those were, so it may be wrong more often.",
             ),
         )

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from digitlab.files import printable
-from digitlab.showing.wording import percent
+from digitlab.showing.wording import interval, percent, percents
 
 if TYPE_CHECKING:
     from digitlab.judging import Evaluation
@@ -163,11 +163,10 @@ def _evaluation(
     info: Mapping[str, Any], evaluation: Evaluation, seeds: Sequence[tuple[int, float]], spread: Spread | None
 ) -> str:
     e, classes = evaluation, info["data"]["classes"]
-    low, high = e.accuracy_interval
     after = f", {e.calibrated_log_loss:.4f} calibrated" if e.calibrated_log_loss is not None else ""
     rows = [
         ("accuracy", percent(e.accuracy, 2)),
-        ("95 % interval", f"{percent(low, 2)} to {percent(high, 2)}"),
+        ("95 % interval", percents(e.accuracy_interval)),
         ("mistakes", f"{e.samples - e.correct:,} of {e.samples:,}"),
         ("log loss", f"{e.log_loss:.4f}{after}"),
         ("Brier score", f"{e.brier_score:.4f}"),
@@ -181,8 +180,7 @@ def _evaluation(
     if seeds and spread is not None:
         inside = ""
         if spread.interval:
-            first, last = spread.interval
-            inside = f" (95 % interval of the mean {percent(first, 2)} to {percent(last, 2)})"
+            inside = f" ({interval(spread.interval, of='the mean')})"
         text += f"\nThe seeds alone: mean {percent(spread.mean, 2)}{inside}.\n\n| seed | accuracy |\n| ---: | ---: |\n"
         text += "".join(f"| {seed} | {percent(accuracy, 2)} |\n" for seed, accuracy in seeds)
     if e.confusions:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class ReportContent:
-    """One run, ready to be shown; n test pictures, k classes, e epochs.
+    """One run, ready to be shown; n test images, k classes, e epochs.
 
     Every text in it may come from outside (file names, class names, a user's layer names): it is escaped.
 
@@ -28,15 +28,15 @@ class ReportContent:
         description: one sentence about the recipe.
         data_name: what it was trained on.
         data_sha256: of that data, hexadecimal.
-        data_counts: pictures by split, such as train, validation, test.
+        data_counts: images by split, such as train, validation, test.
         class_names: k names.
         machine: what is known about the machine -> value.
         versions: package -> version.
         seconds: stage -> seconds, with `total`.
         history: columns of e numbers: epoch, loss, accuracy, and where they exist val_loss, val_accuracy,
             learning_rate, seconds.
-        evaluation: what `evaluate` said about the test pictures.
-        images: uint8 (n, h, w), the test pictures, ink bright on 0.
+        evaluation: what `evaluate` said about the test images.
+        images: uint8 (n, h, w), the test images, ink bright on 0.
         labels: integer (n,), 0 to k - 1.
         probabilities: float (n, k), rows sum to 1.
         layers: of the model, in order; each with name, type, output_shape, parameters, activation.
@@ -44,7 +44,7 @@ class ReportContent:
         seed: that the run started from; of an ensemble, all of them.
         parameters: how many numbers the model learned.
         recipe_changes: field -> the value the named recipe has, for each field that this run set differently.
-        first_weights: float (height, width, units), the first layer's weights where it looks at the picture itself:
+        first_weights: float (height, width, units), the first layer's weights where it looks at the image itself:
             of the picture's own size where it is dense, of its window's where it is a convolution.
         corruptions: kind -> accuracy by rising strength, each in [0, 1], where that was measured.
     """
@@ -74,7 +74,7 @@ class ReportContent:
     corruptions: Mapping[str, Sequence[float]] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse arrays that do not belong together; a report about the wrong pictures would look right.
+        """Refuse arrays that do not belong together; a report about the wrong images would look right.
 
         Raises:
             ValueError: says which of them, what came and what was expected.
@@ -88,6 +88,6 @@ class ReportContent:
             raise ValueError(f"probabilities: shape {self.probabilities.shape}, expected ({n}, {k})")
         if self.evaluation.samples != n or self.evaluation.confusion.shape != (k, k):
             raise ValueError(
-                f"evaluation: of {self.evaluation.samples} pictures in {len(self.evaluation.confusion)} classes, "
+                f"evaluation: of {self.evaluation.samples} images in {len(self.evaluation.confusion)} classes, "
                 f"expected {n} in {k}"
             )

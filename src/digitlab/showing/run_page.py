@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 TOP_CONFUSIONS = 6
 MOST_UNITS = 64  # of the first layer; more would be a wallpaper
-# What makes training pictures harder to read than validation pictures, by field of the recipe.
+# What makes training images harder to read than validation images, by field of the recipe.
 HARDER = (
-    *((field, "pictures changed at random") for field in ("shift", "rotate", "scale", "shear", "elastic", "thickness")),
+    *((field, "images changed at random") for field in ("shift", "rotate", "scale", "shear", "elastic", "thickness")),
     ("dropout", "units silenced by dropout"),
 )
-DENSE = 10  # up to so many classes each picture carries all its probabilities, above that the ten largest
+DENSE = 10  # up to so many classes each image carries all its probabilities, above that the ten largest
 
 
 def render(content: ReportContent) -> str:
     """Write a run's report as one HTML page that needs nothing but a browser.
 
-    No request leaves the page: pictures, style and script are inside, and its own Content-Security-Policy forbids the
+    No request leaves the page: images, style and script are inside, and its own Content-Security-Policy forbids the
     rest. Everything in `content` is escaped. The page keeps under 3 MB however many mistakes there are.
 
     Args:
@@ -78,11 +78,11 @@ def render(content: ReportContent) -> str:
 
 
 def payload(content: ReportContent, chosen: picture_sheets.Selection) -> dict[str, Any]:
-    """Gather what the script needs: columns of numbers, one entry for each picture on the sheet.
+    """Gather what the script needs: columns of numbers, one entry for each image on the sheet.
 
     Args:
         content: Of the report.
-        chosen: The pictures.
+        chosen: The images.
 
     Returns:
         Plain values for JSON. Probabilities are whole ten-thousandths; with more than ten classes only the ten largest,
@@ -119,7 +119,7 @@ def payload(content: ReportContent, chosen: picture_sheets.Selection) -> dict[st
 
 
 def tiles(content: ReportContent, chosen: picture_sheets.Selection) -> dict[int, dict[str, Any]]:
-    """Say for every picture on the sheet where it lies and what it is, for the parts written without the script."""
+    """Say for every image on the sheet where it lies and what it is, for the parts written without the script."""
     found = {}
     doubtful = set(content.evaluation.doubtful)
     for place, index in enumerate(chosen.shown.tolist()):
@@ -132,14 +132,14 @@ def tiles(content: ReportContent, chosen: picture_sheets.Selection) -> dict[int,
             "row": place // picture_sheets.COLUMNS,
             "wrong": label != read,
             "sure": sure,
-            "words": f"Test picture {index}: {content.class_names[label]} read as {content.class_names[read]}, "
+            "words": f"Test image {index}: {content.class_names[label]} read as {content.class_names[read]}, "
             f"{sure} sure{mark}",
         }
     return found
 
 
 def frequent(content: ReportContent, chosen: picture_sheets.Selection) -> list[dict[str, Any]]:
-    """Find the most frequent confusions, each with its most confident pictures."""
+    """Find the most frequent confusions, each with its most confident images."""
     labels = content.labels[chosen.shown[: chosen.mistakes]]
     read = content.probabilities[chosen.shown[: chosen.mistakes]].argmax(axis=1)
     found = []
@@ -182,7 +182,7 @@ def matrix(content: ReportContent) -> list[list[dict[str, Any]]]:
 
 
 def worst(content: ReportContent) -> list[str]:
-    """Say for each class what its pictures are most often mistaken for."""
+    """Say for each class what its images are most often mistaken for."""
     said = []
     for true, row in enumerate(content.evaluation.confusion):
         others = row.copy()
@@ -197,7 +197,7 @@ def worst(content: ReportContent) -> list[str]:
 
 
 def funnel(layers: Sequence[Mapping[str, object]]) -> list[dict[str, Any]]:
-    """Prepare the picture of the architecture: how wide each layer's output is, on a logarithmic scale."""
+    """Prepare the image of the architecture: how wide each layer's output is, on a logarithmic scale."""
     sizes = [shape_size(layer.get("output_shape")) for layer in layers]
     widest = math.log(max([size for size in sizes if size] or [2]) + 1)
     drawn, before = [], None
@@ -243,13 +243,13 @@ def shape_words(shape: object) -> str:
 
 
 def robust(content: ReportContent, chosen: picture_sheets.Selection) -> dict[str, Any] | None:
-    """Prepare the part on pictures made worse: for each kind its words, mean, chart, and one picture suffering it."""
+    """Prepare the part on images made worse: for each kind its words, mean, chart, and one image suffering it."""
     from digitlab.judging.corruptions import CORRUPTIONS
 
     drawn = svg_charts.corruption_charts(content)
     if not drawn:
         return None
-    # The same picture throughout, so that the kinds can be compared: a typical one of a class in the middle.
+    # The same image throughout, so that the kinds can be compared: a typical one of a class in the middle.
     typical = next(int(index) for index in (*chosen.typical[len(chosen.typical) // 2], *chosen.shown, 0))
     kinds: list[dict[str, Any]] = [
         {
@@ -275,7 +275,7 @@ def robust(content: ReportContent, chosen: picture_sheets.Selection) -> dict[str
 
 
 def first_layer(content: ReportContent) -> dict[str, Any] | None:
-    """Prepare the pictures of the first layer's weights, the units with the largest weights first."""
+    """Prepare the images of the first layer's weights, the units with the largest weights first."""
     weights = content.first_weights
     if weights is None or not weights.size:
         return None

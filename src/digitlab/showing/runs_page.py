@@ -32,16 +32,16 @@ class RunRow:
         state: finished, training, interrupted, failed, stopped or damaged.
         created: ISO 8601.
         data_name: what it was trained and judged on.
-        data_id: equal for runs judged on the same test pictures, and only for them.
+        data_id: equal for runs judged on the same test images, and only for them.
         recipe: field -> value, with whatever else may tell runs apart.
         epochs: to be done.
         history: columns of e numbers; empty before the first epoch is done.
         parameters: learned numbers, where known.
         seconds: of the whole run, where known.
-        right: (n,) bool, which test pictures it reads right; None before it is finished.
+        right: (n,) bool, which test images it reads right; None before it is finished.
         interval: 95 % interval of the accuracy.
-        log_loss: on the test pictures.
-        robustness: mean accuracy on pictures made worse, where it was measured.
+        log_loss: on the test images.
+        robustness: mean accuracy on images made worse, where it was measured.
         link: address of its report, seen from the page.
         note: what is wrong with it, if something is.
         group: the group of seeds that it was trained in, if it was.
@@ -68,7 +68,7 @@ class RunRow:
 
     @property
     def accuracy(self) -> float | None:
-        """Share of the test pictures read correctly."""
+        """Share of the test images read correctly."""
         return None if self.right is None else float(self.right.mean())
 
     @property
@@ -80,7 +80,7 @@ class RunRow:
 def render_runs(rows: Sequence[RunRow], *, title: str = "Runs", home: str | None = None) -> str:
     """Write runs side by side as one HTML page that needs nothing but a browser.
 
-    Runs judged on different test pictures stand in one table but are never compared.
+    Runs judged on different test images stand in one table but are never compared.
 
     Args:
         rows: Of the table, in the order to be shown first.
@@ -122,7 +122,7 @@ def kind(index: int) -> str:
 
 
 def best(rows: Sequence[RunRow]) -> RunRow | None:
-    """Find the most accurate run, where all that are finished were judged on the same pictures."""
+    """Find the most accurate run, where all that are finished were judged on the same images."""
     finished = [row for row in rows if row.accuracy is not None]
     if not finished or len({row.data_id for row in finished}) > 1:
         return None
@@ -130,7 +130,7 @@ def best(rows: Sequence[RunRow]) -> RunRow | None:
 
 
 def section(members: Sequence[tuple[int, RunRow]]) -> dict[str, Any]:
-    """Prepare what is shown of runs judged on the same test pictures."""
+    """Prepare what is shown of runs judged on the same test images."""
     judged = sorted(
         ((index, row) for index, row in members if row.right is not None),
         key=lambda one: (-(one[1].accuracy or 0.0), one[1].name),

@@ -258,7 +258,7 @@ def _short(share: float) -> str:
 
 
 def reliability_charts(content: ReportContent) -> list[Chart]:
-    """Lay out the reliability diagram, and under it how many pictures each bin holds (on a logarithmic scale)."""
+    """Lay out the reliability diagram, and under it how many images each bin holds (on a logarithmic scale)."""
     e = content.evaluation
     found = [("before", "a", e.reliability)]
     if e.calibrated_reliability is not None:
@@ -283,7 +283,7 @@ def reliability_charts(content: ReportContent) -> list[Chart]:
             [name, f"{percent(bins.accuracy[index])} of {int(bins.counts[index]):,} right", kind]
             for name, kind, bins in found
             if bins.counts[index]
-        ] or [["no pictures", "", ""]]
+        ] or [["no images", "", ""]]
         head = f"confidence {percent(edges[index], 0)} to {percent(edges[index + 1], 0)}"
         tips.append({"x": round(LEFT + (edges[index] + edges[index + 1]) / 2 * plot, 1), "head": head, "rows": rows})
     scale = [(round(LEFT + share * plot, 1), percent(share, 0)) for share in (0, 0.2, 0.4, 0.6, 0.8, 1)]
@@ -301,9 +301,9 @@ def reliability_charts(content: ReportContent) -> list[Chart]:
     )
     diagram = replace(diagram, tips=tips)
     counts = Chart(
-        title="Pictures, by confidence",
+        title="Images, by confidence",
         xlabel="confidence",
-        summary="Number of pictures by confidence, on a logarithmic scale.",
+        summary="Number of images by confidence, on a logarithmic scale.",
         height=height,
         x_ticks=scale,
         y_ticks=[
@@ -318,7 +318,7 @@ def reliability_charts(content: ReportContent) -> list[Chart]:
 
 
 def coverage_chart(content: ReportContent) -> Chart:
-    """Lay out the errors that are left when the least certain pictures are refused, as far as it is interesting."""
+    """Lay out the errors that are left when the least certain images are refused, as far as it is interesting."""
     curve = content.evaluation.coverage
     gone, errors = 1 - curve.coverage[::-1], curve.error_rate[::-1]
     enough = 0.05 * errors[0]

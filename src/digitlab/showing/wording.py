@@ -65,9 +65,9 @@ def percents(ends: Sequence[float], decimals: int = 2) -> str:
     return in_words.percents(ends, decimals).replace(" %", f"{NBSP}%")
 
 
-def interval(ends: Sequence[float], decimals: int = 2) -> str:
+def interval(ends: Sequence[float], decimals: int = 2, of: str = "") -> str:
     """Write the 95 % interval of a share; the sign never stands alone on a line."""
-    return in_words.interval(ends, decimals).replace(" %", f"{NBSP}%")
+    return in_words.interval(ends, decimals, of).replace(" %", f"{NBSP}%")
 
 
 def number(value: object) -> str:
@@ -147,10 +147,10 @@ def calibrated(evaluation: Evaluation) -> str:
     e = evaluation
     if e.temperature is None or e.calibrated_log_loss is None or e.calibrated_calibration_error is None:
         error = percent(e.calibration_error, 2)
-        return f"The calibration error is {error}. Without validation pictures it was not calibrated."
+        return f"The calibration error is {error}. Without validation images it was not calibrated."
     errors = f"{percent(e.calibration_error, 2)} to {percent(e.calibrated_calibration_error, 2)}"
     losses = f"{e.log_loss:.4f} to {e.calibrated_log_loss:.4f}"
-    lead = f"A single number, the temperature {e.temperature:.2f}, fitted on validation pictures,"
+    lead = f"A single number, the temperature {e.temperature:.2f}, fitted on validation images,"
     if e.calibrated_log_loss < 0.99 * e.log_loss:
         return f"{lead} brings the calibration error from {errors} and the log loss from {losses}."
     return (
@@ -190,11 +190,11 @@ def findings(content: ReportContent) -> list[str]:
     errors = e.samples - e.correct
     said = []
     if not errors:
-        return ["It read every test picture as its label says. Harder pictures would be needed to find its limits."]
+        return ["It read every test image as its label says. Harder images would be needed to find its limits."]
     top = e.confusions[0]
     said.append(
         f"Most often it reads {names[top.true]} as {names[top.predicted]}: {top.count:,} of the {top.support:,} "
-        f"pictures of {names[top.true]}."
+        f"images of {names[top.true]}."
     )
     seen = np.flatnonzero(e.support)
     hardest, easiest = seen[np.argmin(e.recall[seen])], seen[np.argmax(e.recall[seen])]
@@ -207,7 +207,7 @@ def findings(content: ReportContent) -> list[str]:
     if sure.any():
         wrong = int((sure & (content.probabilities.argmax(axis=1) != content.labels)).sum())
         said.append(
-            f"It is at least 99 % sure of {percent(float(sure.mean()))} of the pictures, and wrong about "
+            f"It is at least 99 % sure of {percent(float(sure.mean()))} of the images, and wrong about "
             f"{wrong:,} of those {int(sure.sum()):,}."
         )
     if e.doubtful_mistakes:

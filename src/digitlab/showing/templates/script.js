@@ -26,7 +26,7 @@
 
   function describe(i) {
     const doubt = doubtful.has(i) ? "; people doubt the official label" : "";
-    return `Test picture ${data.index[i]}: ${names[data.label[i]]} read as ${names[data.read[i]]}, ${percent(data.sure[i])} sure${doubt}`;
+    return `Test image ${data.index[i]}: ${names[data.label[i]]} read as ${names[data.read[i]]}, ${percent(data.sure[i])} sure${doubt}`;
   }
 
   function picture(i, zoom) {
@@ -71,7 +71,7 @@
     else said.append(make("small", { text: "rightly read as" }));
     said.append(make("b", { class: wrong ? "no" : "", text: names[data.read[i]], title: names[data.read[i]] }));
     said.append(make("span", { class: "sure", text: percent(data.sure[i]) }));
-    const foot = make("p", { class: "index" }, make("span", { text: "picture " + data.index[i] }));
+    const foot = make("p", { class: "index" }, make("span", { text: "image " + data.index[i] }));
     if (doubtful.has(i)) foot.append(make("span", { class: "doubt", text: "† doubtful" }));
     return make("div", { class: "card" }, make("div", { class: "face" }, picture(i, 3), said), bars(i), foot);
   }
@@ -101,7 +101,7 @@
     if (hit) found.splice(data.least[t]);
     panel.replaceChildren(make("h3", { text: `${names[t]} read as ${names[p]}` }));
     let note = `${thousands(count)} of ${thousands(support[t])}`;
-    if (!count) note += ": no picture.";
+    if (!count) note += ": no image.";
     else if (found.length < count) note += `; here ${hit ? `the ${thousands(found.length)} least certain` : `${thousands(found.length)} of them, the surest first`}.`;
     else note += hit ? ", the least certain first." : ", the surest first.";
     panel.append(make("p", { class: "note", text: note }));
@@ -112,7 +112,7 @@
     }
     panel.append(few);
     // Not the panel itself is spoken: twenty pictures at once would be a speech.
-    spoken.textContent = `${thousands(found.length)} pictures shown`;
+    spoken.textContent = `${thousands(found.length)} images shown`;
     say(cell);
   }
 
