@@ -94,6 +94,19 @@ def drop(page: Any, event: str, content: bytes, name: str, kind: str = "image/pn
     )
 
 
+def test_the_drawing_is_dark_on_paper(visit: Any) -> None:
+    page = visit(color_scheme="dark")
+    draw(page, ONE)
+    ink = """(event) => { dispatchEvent(new Event(event)); const canvas = document.querySelector("#ink");
+        const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        const seen = []; for (let n = 0; n < data.length; n += 4) if (data[n + 3] === 255) seen.push(data[n]);
+        return [Math.max(...seen), canvas.parentElement.style.width !== ""]; }"""
+    light, sized = page.evaluate(ink, "none")
+    assert light > 200 and not sized
+    assert page.evaluate(ink, "beforeprint") == [0, True]
+    assert page.evaluate(ink, "afterprint") == [light, False]
+
+
 def test_what_is_drawn_is_read_and_explained(visit: Any) -> None:
     page = visit()
     draw(page, ONE)
