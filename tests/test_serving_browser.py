@@ -95,7 +95,7 @@ def drop(page: Any, event: str, content: bytes, name: str, kind: str = "image/pn
 
 
 def test_the_drawing_is_dark_on_paper(visit: Any) -> None:
-    page = visit(color_scheme="dark")
+    page = visit(color_scheme="dark", quiet=False)  # Chromium advises how canvases are read
     draw(page, ONE)
     ink = """(event) => { dispatchEvent(new Event(event)); const canvas = document.querySelector("#ink");
         const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
