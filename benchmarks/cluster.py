@@ -152,7 +152,7 @@ def scheduler_and_workers(folder: Path, count: int) -> Iterator[Cluster]:
     ]
     worker = [*python, "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
     commands += [[*worker, "--local-directory", str(folder)]] * count
-    processes = [subprocess.Popen(command, stdout=-3, stderr=-3) for command in commands]
+    processes = [subprocess.Popen(command, stdout=-3, stderr=-3, start_new_session=True) for command in commands]
     try:
         with Cluster(address, wait=300) as cluster:
             while cluster.slots < count:

@@ -22,6 +22,7 @@ from digitlab.data import load
 from digitlab.learning import recipe
 from digitlab.learning.batches import LabelledImages, epoch_permutation
 from digitlab.learning.compiled_engine import CompiledTrainer
+from digitlab.learning.kinds import Sums
 from digitlab.learning.models import build
 
 
@@ -52,7 +53,7 @@ def measured(name: str, options: argparse.Namespace) -> list[str]:
     size = recipes[0].batch_size
     one = trainers[0]
     bounds = (0, options.steps)
-    sums: Any = (np.float32(0), np.int32(0))
+    sums = Sums(np.float32(0), np.int32(0))
     run = functools.partial(one._program._run, size=size)
     alone = jax.jit(run)
     together = jax.jit(jax.vmap(run, in_axes=(0, None, 0, None, None, 0, None)))

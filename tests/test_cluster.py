@@ -1,4 +1,4 @@
-"""A real Dask scheduler and workers: killed, late, restarted; the numbers are those of this machine alone."""
+"""A real Dask cluster: files read on it, what it refuses, how a run comes home; test_cluster_killed has the rest."""
 
 from __future__ import annotations
 
@@ -26,9 +26,6 @@ from digitlab.runs.cluster import Cluster
 from digitlab.runs.group_training import train_group
 from digitlab.runs.parallel import LocalProcesses
 from digitlab.runs.parcels import ARRIVING, pack, put_back, unpack
-
-# On the workers an epoch takes a fifth of a second and more: long enough to be killed in the middle.
-EPOCHS = 20
 
 
 @pytest.fixture(scope="module")

@@ -45,8 +45,9 @@ def search_at(
     seconds: float | None = None,
     engine: str = "auto",
     on_trial: OnTrial | None = None,
+    bundled: bool = False,
 ) -> None:
-    """As `search`, each trial where `place` has room for it.
+    """As `search`, each trial where `place` has room for it; `bundled` images are where digitlab is, and not sent.
 
     Raises:
         RunError: the processes die.
@@ -69,9 +70,8 @@ def search_at(
             asked.append((trial, one))
             yield one.to_dict(), medians([t.intermediate_values for t in found if t.state == TrialState.COMPLETE])
 
-    # The bundled images are where digitlab is; of others the test images stay here.
     sent = None
-    if data.source != "bundled":
+    if not bundled:  # the test images stay here
         sent = dataclasses.replace(data, test=Split(data.test.images[:0], data.test.labels[:0]))
     work = Work(
         _Data,

@@ -134,7 +134,7 @@ def tune(
         if place is None:
             search(kept, start, ranges, dataset, **limits)
         else:
-            search_at(place, kept, start, ranges, dataset, **limits)
+            search_at(place, kept, start, ranges, dataset, bundled=data is None, **limits)
         found = results(kept)
         tuned = Tuned(name, path, start, ranges, tuple(found), best(found), _importance(kept, found))
     path.mkdir(parents=True, exist_ok=True)
