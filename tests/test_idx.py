@@ -219,3 +219,13 @@ def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
         idx.read_labels(tmp_path)
     with pytest.raises(DataError, match="could not be written"):
         idx.write(tmp_path / "no" / "folder", np.zeros(1, np.uint8))
+
+
+def test_a_small_file_takes_little_memory_whatever_it_might_be(tmp_path: Path) -> None:
+    idx.write(tmp_path / "labels", np.array([1], np.uint8))
+    tracemalloc.start()
+    try:
+        assert idx.read_labels(tmp_path / "labels").tolist() == [1]
+        assert tracemalloc.get_traced_memory()[1] < 1e6  # 8 GB, where the most that is allowed was asked for
+    finally:
+        tracemalloc.stop()

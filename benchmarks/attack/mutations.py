@@ -56,7 +56,7 @@ class Subjects:
         self.runs = self.folder / "runs"
         for name in ("harmed", "whole"):
             shutil.copytree(KEPT, self.runs / name)
-        self.models = [(BUNDLED / "gate.onnx").read_bytes(), (BUNDLED / "digits.onnx").read_bytes()]
+        self.models = [file.read_bytes() for file in sorted(BUNDLED.glob("*.onnx"))]
         self.page = np.full((120, 200), 255, np.uint8)
         self.page[20:90, 95:103] = 0
         self.app: Any = None
@@ -296,6 +296,7 @@ def main() -> None:
     from mutations import attempt as work
 
     pool = Pool(options.workers, Made, seconds=DEADLINE)
+    pool.start()  # what is wrong with the subjects themselves is said at once
     counts: collections.Counter[tuple[str, str]] = collections.Counter()
     findings: list[str] = []
     under_way: dict[Future[bytes], tuple[str, int]] = {}

@@ -39,7 +39,8 @@ def read_bytes(file: Path, most: int) -> bytes:
     if found.st_size > most:
         raise ValueError(f"{found.st_size:,} bytes, expected at most {most:,}")
     with file.open("rb") as opened:
-        content = opened.read(most + 1)
+        # Not `most`: so much would be allocated first, which a capped process may not have.
+        content = opened.read(min(most, os.fstat(opened.fileno()).st_size) + 1)
     if len(content) > most:
         raise ValueError(f"more than {most:,} bytes")
     return content
