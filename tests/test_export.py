@@ -82,6 +82,19 @@ def test_branches(images: np.ndarray) -> None:
     same(keras.Model(pixels, L.Dense(10, activation="softmax")(L.Flatten()(joined))), images)
 
 
+def test_a_model_within_the_model_and_operations_of_two_tensors(images: np.ndarray) -> None:
+    inner = keras.Input((28, 28, 2))
+    halves = [L.Conv2D(2, 1)(inner), L.AveragePooling2D((3, 1), 1, "same")(inner)]
+    positive = L.Rescaling(1.0, 0.5)(keras.ops.absolute(L.Multiply()(halves)))
+    output = keras.ops.divide(L.Subtract()(halves), positive)
+    stack = [L.Conv2D(2, 3, padding="same"), keras.Model(inner, output), L.Flatten(), L.Dense(10, activation="softmax")]
+    # Initial weights: quotients of the large random ones would show their rounding.
+    same(keras.Sequential([keras.Input((28, 28, 1)), L.Rescaling(1 / 255), *stack]), images)
+    constant = keras.Model(inner, keras.ops.divide(inner, 2.0))
+    with pytest.raises(ExportError, match="has 1 tensors, expected 2"):
+        export.onnx_bytes([sequential(L.Conv2D(2, 1), constant, L.Flatten(), L.Dense(10, activation="softmax"))], {})
+
+
 @pytest.mark.parametrize("name", sorted(export._ACTIVATIONS))
 def test_every_activation(name: str, images: np.ndarray) -> None:
     middle = "relu" if name == "softmax" else name
@@ -104,7 +117,7 @@ def test_paddings_and_strides(kernel: Any, stride: int, padding: str, pool: Any,
     same(sequential(*stack, L.Flatten(), L.Dense(10, activation="softmax")), images)
 
 
-@pytest.mark.parametrize("name", ["linear-sigmoid", "mlp-onehot", "mlp2"])
+@pytest.mark.parametrize("name", ["linear-sigmoid", "mlp-onehot", "mlp2", "robust"])
 def test_recipes_and_any_number_of_pictures(name: str, images: np.ndarray) -> None:
     model = build(recipe(name))
     content = export.onnx_bytes([model], {"labels": "0 1 2"})

@@ -6,10 +6,11 @@ exactly and no state has to be kept. No flips, and rotation within 20 degrees: a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from digitlab.learning.disturb import disturb
 from digitlab.learning.kinds import Number
 from digitlab.learning.recipe import Recipe
 
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 _KNOTS = 7
 
 
-# The fields that say how far a picture is changed, in the order in which a compiled program takes them.
+# The fields that say how far a picture's strokes are changed; a search can set them together as `augmentation`.
 STRENGTHS = ("shift", "rotate", "scale", "shear", "elastic", "thickness")
+# All fields of augmentation, in the order in which a compiled program takes them.
+KINDS = (*STRENGTHS, "disturb")
 
 
 def active(recipe: Recipe) -> bool:
@@ -31,7 +34,7 @@ def active(recipe: Recipe) -> bool:
         >>> active(Recipe()), active(Recipe(shift=2.0))
         (False, True)
     """
-    return any(getattr(recipe, name) for name in STRENGTHS)
+    return any(getattr(recipe, name) for name in KINDS)
 
 
 def step_key(seed: int, step: Number) -> jax.Array:
@@ -54,7 +57,7 @@ def apply(
         images: (n, 28, 28), 0..255, ink bright on 0.
         recipe: Uses shift (pixels), rotate (degrees), scale, shear (shares), elastic (pixels), thickness (share); those
             that are 0 are left out.
-        strengths: (6,) in the order of `STRENGTHS`, in place of the recipe's, so that recipes of the same kinds of
+        strengths: (7,) in the order of `KINDS`, in place of the recipe's, so that recipes of the same kinds of
             change share one compiled program.
 
     Returns:
@@ -76,10 +79,21 @@ def apply(
     images = jnp.asarray(images).astype(jnp.float32)
     if not active(recipe):
         return images
+    values = [getattr(recipe, name) for name in KINDS] if strengths is None else strengths
+    if recipe.disturb:
+        moved = _moved(key, images, recipe, values)
+        return disturb(jax.random.fold_in(key, len(STRENGTHS)), moved, values[-1])
+    return _moved(key, images, recipe, values)
+
+
+def _moved(key: jax.Array, images: jax.Array, recipe: Recipe, values: Any) -> jax.Array:
+    """All changes but `disturb`; arguments as of `apply`."""
+    import jax
+    import jax.numpy as jnp
+
     stroke_key, affine_key, elastic_key = jax.random.split(key, 3)
     count, height, width = images.shape
-    values = [getattr(recipe, name) for name in STRENGTHS] if strengths is None else strengths
-    shift, rotate, scale, shear, elastic, thickness = values
+    shift, rotate, scale, shear, elastic, thickness, _ = values
     if recipe.thickness:
         images = _thickened(images, jax.random.uniform(stroke_key, (count,), minval=-1, maxval=1) * thickness)
     if not any((recipe.shift, recipe.rotate, recipe.scale, recipe.shear, recipe.elastic)):

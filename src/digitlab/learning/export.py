@@ -135,23 +135,31 @@ def onnx_bytes(models: Sequence[Model], metadata: Mapping[str, str]) -> bytes:
 def _write_model(graph: _Graph, model: Model, pictures: str) -> str:
     """The nodes of one model; the name of its probabilities."""
     output = graph.add("Reshape", [pictures, graph.shape((0, *model.input_shape[1:]))])
-    layers = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"]
-    if isinstance(model, import_keras().Sequential):
-        # One after another, whatever tensors Keras keeps: a Sequential read from a file has several generations.
-        for layer in layers:
-            output = _write_layer(graph, layer, [output])
-    else:
-        graph.tensors[id(model.inputs[0])] = output
-        for layer in layers:
-            inputs, result = _tensors(layer)
-            graph.tensors[id(result)] = _write_layer(graph, layer, [graph.tensors[id(tensor)] for tensor in inputs])
-        output = graph.tensors[id(model.outputs[0])]
+    output = _write_operations(graph, model, output)
     # Sigmoid outputs are divided by their sum, as everywhere in digitlab; a softmax already sums to 1.
-    if _activation_name(layers[-1]) != "softmax":
+    if _activation_name(model.layers[-1]) != "softmax":
         # A number far below any output on each of them makes a row of zeros 1/k each and leaves every other as it is.
         output = graph.add("Add", [output, graph.floats(1e-30)])
         output = graph.add("Div", [output, graph.add("ReduceSum", [output, graph.integers([-1])], keepdims=1)])
     return output
+
+
+def _write_operations(graph: _Graph, model: Model, given: str) -> str:
+    """The nodes of all layers and operations of a model with one input; the name of its output."""
+    stack = isinstance(model, import_keras().Sequential)
+    operations = [one for one in (model.layers if stack else model.operations) if type(one).__name__ != "InputLayer"]
+    if stack:
+        # One after another, whatever tensors Keras keeps: a Sequential read from a file has several generations.
+        for operation in operations:
+            given = _write_layer(graph, operation, [given])
+        return given
+    if len(model.inputs) != 1:
+        raise ExportError(f"model {model.name!r} has {len(model.inputs)} inputs, expected one")
+    graph.tensors[id(model.inputs[0])] = given
+    for operation in operations:
+        inputs, result = _tensors(operation)
+        graph.tensors[id(result)] = _write_layer(graph, operation, [graph.tensors[id(tensor)] for tensor in inputs])
+    return graph.tensors[id(model.outputs[0])]
 
 
 class _Graph:
@@ -194,6 +202,8 @@ class _Graph:
 def _write_layer(graph: _Graph, layer: Layer, inputs: list[str]) -> str:
     """The nodes of one layer and its activation; the name of its output."""
     kind = type(layer).__name__
+    if isinstance(layer, import_keras().Model):  # a model within the model
+        return _write_operations(graph, layer, inputs[0])
     if kind not in _LAYERS:
         raise ExportError(
             f"layer {layer.name!r} ({kind}) cannot be written as ONNX; known are {', '.join(sorted(_LAYERS))}"
@@ -273,11 +283,11 @@ def _pads(layer: Layer, kernel: tuple[int, ...], strides: tuple[int, ...], dilat
     """Begin and end pads; "same" puts the odd pixel at the end, as TensorFlow and Keras do."""
     if layer.padding == "valid":
         return [0, 0, 0, 0]
-    sides = layer.input.shape[1:3]
-    totals = [
-        max(0, (-(-side // stride) - 1) * stride + (size - 1) * spread + 1 - side)
-        for side, size, stride, spread in zip(sides, kernel, strides, dilation, strict=True)
-    ]
+    totals = []
+    for side, size, stride, spread in zip(layer.input.shape[1:3], kernel, strides, dilation, strict=True):
+        # With stride 1 the side does not matter, which a model within the model may leave open.
+        steps = 0 if stride == 1 else (-(-side // stride) - 1) * stride + 1 - side
+        totals.append(max(0, steps + (size - 1) * spread))
     return [total // 2 for total in totals] + [total - total // 2 for total in totals]
 
 
@@ -361,12 +371,22 @@ def _softmax(g: _Graph, layer: Layer, inputs: list[str]) -> str:
     return g.add("Softmax", [inputs[0]], axis=int(layer.axis))
 
 
+def _of_two(kind: str) -> Callable[[_Graph, Layer, list[str]], str]:
+    def write(g: _Graph, layer: Layer, inputs: list[str]) -> str:
+        if len(inputs) != 2:
+            raise ExportError(f"operation {layer.name!r} has {len(inputs)} tensors, expected 2: no constants, no more")
+        return g.add(kind, inputs)
+
+    return write
+
+
 def _same(_: _Graph, __: Layer, inputs: list[str]) -> str:
     return inputs[0]
 
 
 # `Activation` and the layers with an activation of their own get it in `_write_layer`.
 _LAYERS: dict[str, Callable[[_Graph, Layer, list[str]], str]] = {
+    "Absolute": lambda g, _, inputs: g.add("Abs", inputs),
     "Activation": _same,
     "Add": lambda g, _, inputs: g.add("Sum", inputs),
     "Average": lambda g, _, inputs: g.add("Mean", inputs),
@@ -376,6 +396,7 @@ _LAYERS: dict[str, Callable[[_Graph, Layer, list[str]], str]] = {
     "Conv2D": _convolution,
     "Dense": _dense,
     "DepthwiseConv2D": _convolution,
+    "Divide": _of_two("Div"),
     "Dropout": _same,
     "Flatten": _reshape,
     "GaussianNoise": _same,
@@ -384,10 +405,12 @@ _LAYERS: dict[str, Callable[[_Graph, Layer, list[str]], str]] = {
     "Identity": _same,
     "LeakyReLU": _leaky,
     "MaxPooling2D": _pool("MaxPool"),
+    "Multiply": _of_two("Mul"),
     "ReLU": lambda g, _, inputs: g.add("Relu", inputs),
     "Rescaling": _rescaling,
     "Reshape": _reshape,
     "Softmax": _softmax,
     "SpatialDropout2D": _same,
+    "Subtract": _of_two("Sub"),
     "ZeroPadding2D": _padding,
 }

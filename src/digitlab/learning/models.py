@@ -16,6 +16,7 @@ import numpy as np
 from digitlab.errors import RecipeError
 from digitlab.files import printable
 from digitlab.learning.backend import import_keras, seeded
+from digitlab.learning.input_layers import local_contrast
 from digitlab.learning.kinds import Layer, Model
 from digitlab.learning.recipe import Recipe
 
@@ -196,12 +197,41 @@ def deep(recipe: Recipe, classes: int) -> Model:
     )
 
 
+def contrast(recipe: Recipe, classes: int) -> Any:
+    """Local contrast without parameters, then four convolutions of 24 to 96 filters; the network of `robust`.
+
+    Args:
+        recipe: Uses activation, batch_norm, dropout, output.
+        classes: Number of outputs.
+
+    Example:
+        >>> contrast(Recipe(network="contrast", batch_norm=True), classes=10).count_params()
+        144922
+    """
+    layers = import_keras().layers
+    return import_keras().Sequential(
+        [
+            *_pixels(recipe),
+            local_contrast((5, 9), 0.1),
+            *_convolution(recipe, 24),
+            layers.MaxPooling2D(),
+            *_convolution(recipe, 48),
+            layers.MaxPooling2D(),
+            *_convolution(recipe, 96, padding="same"),
+            *_convolution(recipe, 96),
+            layers.Flatten(),
+            *_decide(recipe, classes),
+        ]
+    )
+
+
 NETWORKS: dict[str, Callable[..., Model]] = {
     "dense": dense,
     "cnn": cnn,
     "tiny": tiny,
     "fast": fast,
     "deep": deep,
+    "contrast": contrast,
 }
 
 

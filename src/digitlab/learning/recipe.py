@@ -141,6 +141,12 @@ class Recipe:
         bounds=Interval(0, 1),
         search="0..0.4",
     )
+    disturb: float = _setting(
+        0.0,
+        "Augmentation: share of the images that other papers, scraps of ink, covered places, blur and noise disturb.",
+        bounds=Interval(0, 1),
+        search="0..1",
+    )
     epochs: int = _setting(10, "Passes over the training images.", bounds=Interval(1))
     patience: int = _setting(
         0,
@@ -322,6 +328,26 @@ RECIPES: dict[str, Recipe] = {
             scale=0.12,
             shear=0.12,
             elastic=0.6,
+        ),
+        Recipe(
+            name="robust",
+            description="four convolutions on local contrast, for bad images",
+            network="contrast",
+            batch_norm=True,
+            dropout=0.3,
+            optimizer="adamw",
+            weight_decay=2e-2,
+            batch_size=64,
+            epochs=8,
+            peak_rate=3e-3,
+            average=0.99,
+            shift=3.0,
+            rotate=16.0,
+            scale=0.25,
+            shear=0.25,
+            elastic=0.6,
+            thickness=0.4,
+            disturb=0.6,
         ),
     )
 }

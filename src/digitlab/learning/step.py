@@ -46,7 +46,7 @@ class Numbers(NamedTuple):
         label_smoothing: Share of the label spread over all classes.
         average: Decay of the running mean of the weights.
         dropout: (dropout layers,) share of units silenced by each of the model's layers.
-        strengths: (6,) shift, rotate, scale, shear, elastic, thickness.
+        strengths: (7,) as in `augment.KINDS`.
     """
 
     peak_rate: Number
@@ -70,7 +70,7 @@ def numbers(recipe: Recipe, steps: int, model: Model) -> Numbers:
         single(recipe.label_smoothing),
         single(recipe.average),
         np.array([layer.rate for layer in _dropouts(model)], single),
-        np.array([getattr(recipe, name) for name in augment.STRENGTHS], single),
+        np.array([getattr(recipe, name) for name in augment.KINDS], single),
     )
 
 
@@ -248,7 +248,7 @@ _lock = threading.Lock()
 def program(model: Model, recipe: Recipe, optimizer: Optimizer, loss: Loss) -> Program:
     """The program for this model and recipe: one made before, where it computes the same; see `Program`."""
     chosen = [recipe.loss, recipe.optimizer, recipe.schedule, bool(recipe.weight_decay), bool(recipe.average)]
-    present = [bool(getattr(recipe, name)) for name in augment.STRENGTHS]
+    present = [bool(getattr(recipe, name)) for name in augment.KINDS]
     made: Program = _shared(model, [chosen, present], lambda: Program(model, recipe, optimizer, loss))
     return made
 
@@ -303,11 +303,21 @@ def _structure(model: Model) -> list[Any] | None:
     for layer in model.layers:
         if not type(layer).__module__.startswith("keras."):
             return None
-        config = {name: value for name, value in layer.get_config().items() if name not in ("name", "seed")}
+        config: Any = {name: value for name, value in layer.get_config().items() if name not in ("name", "seed")}
+        if isinstance(layer, keras.Model):
+            config = _unnamed(layer, config)
         if type(layer) is keras.layers.Dropout:
             config["rate"] = bool(layer.rate)
         layers.append([type(layer).__name__, config])
     return layers
+
+
+def _unnamed(model: Model, config: Any) -> str:
+    """The config of a model inside the model, as text; operations by their place, since Keras numbers their names."""
+    text = json.dumps(config, default=str)
+    for place, operation in enumerate(model.operations):
+        text = text.replace(json.dumps(operation.name), f'"operation {place}"')
+    return text
 
 
 def _dropouts(model: Model) -> list[Layer]:
