@@ -11,15 +11,16 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from hands import AMBIGUOUS, DIGITS, LETTERS, SEPARATORS, SIGNS, Hand, Split
+from hands import AMBIGUOUS, DIGITS, LETTERS, SEPARATORS, SIGNS, Hand, Split, smooth
+from PIL import Image, ImageDraw, ImageFont
 
 OTHER = len(DIGITS) + len(SEPARATORS)  # the class of everything that is a sign but none of ours
 CLASSES = DIGITS + SEPARATORS
 # Points are drawn on a canvas this many times finer.
 FINE = 2
 KINDS = {
-    "lines": 0.24, "field": 0.15, "comb": 0.1, "table": 0.08, "grid": 0.05, "words": 0.15, "single": 0.09, "column": 0.04,
-    "nothing": 0.06, "touching": 0.04,
+    "lines": 0.2, "field": 0.15, "comb": 0.11, "table": 0.09, "grid": 0.05, "words": 0.11, "form": 0.09, "single": 0.08,
+    "column": 0.03, "nothing": 0.05, "touching": 0.04,
 }  # fmt: skip
 
 
@@ -42,6 +43,14 @@ class Sheet:
     print: np.ndarray
     signs: list[tuple[int, tuple[float, float, float, float]]] = field(default_factory=list)
     kind: str = ""
+
+
+def _paste(layer: np.ndarray, image: np.ndarray, left: int, top: int) -> None:
+    """Lay an image of ink over a layer at a place, where it is darker; what reaches over the border is cut."""
+    h, w = image.shape
+    y0, x0, y1, x1 = max(top, 0), max(left, 0), min(top + h, layer.shape[0]), min(left + w, layer.shape[1])
+    if y0 < y1 and x0 < x1:
+        np.maximum(layer[y0:y1, x0:x1], image[y0 - top : y1 - top, x0 - left : x1 - left], out=layer[y0:y1, x0:x1])
 
 
 class Composer:
@@ -76,10 +85,16 @@ class Composer:
         self.radius = max(0.33, pen * tall / 2)
         self.points: list[np.ndarray] = []
         self.pasted: list[tuple[np.ndarray, int, int]] = []
+        self.typed: list[tuple[np.ndarray, int, int]] = []
         # A share of pages shows MNIST's own strokes, as thick and blotted as they are.
         self.raw = self.hand.source == "mnist" and rng.random() < 0.4
+        self.shares = self._digit_shares()
         getattr(self, f"_{kind}")(sheet)
+        if kind != "nothing" and rng.random() < 0.12:
+            self._mark(sheet)
         sheet.pen = self._inked(shape)
+        for image, left, top in self.typed:
+            _paste(sheet.print, image, left, top)
         self._print_around(sheet)
         # What was pushed out of the picture is no sign any more; cut digits count while most of them is there.
         height, width = shape
@@ -113,10 +128,7 @@ class Composer:
                 np.clip(radius - away + 0.5, 0, 1).astype(np.float32), (width, height), interpolation=cv2.INTER_AREA
             )
         for image, left, top in self.pasted:
-            h, w = image.shape
-            y0, x0, y1, x1 = max(top, 0), max(left, 0), min(top + h, height), min(left + w, width)
-            if y0 < y1 and x0 < x1:
-                np.maximum(ink[y0:y1, x0:x1], image[y0 - top : y1 - top, x0 - left : x1 - left], out=ink[y0:y1, x0:x1])
+            _paste(ink, image, left, top)
         if rng.random() < 0.08:  # a pen that skips
             noise = cv2.resize(rng.random((height // 2, width // 2)).astype(np.float32), (width, height))
             ink = ink * (noise > rng.uniform(0.15, 0.35))
@@ -170,8 +182,22 @@ class Composer:
 
     # --- what is written -----------------------------------------------------------------------------------------
 
+    def _digit_shares(self) -> np.ndarray:
+        """How often each digit occurs on the page: (10,) float64. Practice rows and account numbers repeat a few."""
+        rng = self.rng
+        kind = rng.random()
+        if kind < 0.6:
+            return np.full(10, 0.1)
+        if kind < 0.82:
+            share = rng.uniform(0.3, 0.95)
+            shares = np.full(10, (1 - share) / 9)
+            shares[rng.choice(10, p=[0.17, 0.25, 0.06, 0.07, 0.08, 0.07, 0.06, 0.12, 0.06, 0.06])] = share
+            return shares
+        return np.asarray(rng.dirichlet(np.full(10, 0.5)))
+
     def _digits(self, low: int, high: int) -> str:
-        return "".join(str(d) for d in self.rng.integers(0, 10, int(self.rng.integers(low, high + 1))))
+        number = int(self.rng.integers(low, high + 1))
+        return "".join(str(d) for d in self.rng.choice(10, number, p=self.shares))
 
     def _token(self) -> str:
         """A number, or what people write with numbers."""
@@ -233,11 +259,13 @@ class Composer:
 
     def _single(self, sheet: Sheet) -> None:
         height, width = sheet.shape
-        text = (
-            self._digits(1, 2)
-            if self.rng.random() < 0.85
-            else str(self.rng.choice(list(SEPARATORS[0:2] + "+="))) + self._digits(1, 1)
-        )
+        kind = self.rng.random()
+        text = self._digits(1, 2) if kind < 0.68 else str(self.rng.choice(list("/-+="))) + self._digits(1, 1)
+        if kind > 0.8:  # a letter by itself, which no reader may take for a digit
+            text = str(self.rng.choice([c for c in LETTERS if c in self.hand.signs and c not in AMBIGUOUS] or ["7"]))
+        if kind > 0.95:
+            self._mark(sheet)
+            return
         self._write(
             sheet,
             text,
@@ -303,10 +331,11 @@ class Composer:
             top, bottom = y - sheet.tall * rng.uniform(0.05, 0.4), y + sheet.tall * (1 + rng.uniform(0.05, 0.4))
             style = self._line_style()
             short, bars = rng.random() < 0.3, rng.random() < 0.3
+            thick = float(rng.uniform(0.05, 0.2)) * sheet.tall if rng.random() < 0.18 else 0.0
             for i in range(number):
                 x = left + i * cell
                 if rng.random() < 0.9:
-                    character = str(rng.integers(10)) if rng.random() < 0.95 else str(rng.choice(list("-,./")))
+                    character = self._digits(1, 1) if rng.random() < 0.95 else str(rng.choice(list("-,./")))
                     self._put(
                         sheet,
                         character,
@@ -314,7 +343,10 @@ class Composer:
                         y + rng.normal(0, 0.05) * sheet.tall,
                         sheet.tall * float(np.exp(rng.normal(0, 0.07))),
                     )
-                self._line(sheet, x, top + (0.5 * (bottom - top) if short else 0), x, bottom, style)
+                if thick:
+                    self._solid_bar(sheet, x, top, bottom, thick)
+                else:
+                    self._line(sheet, x, top + (0.5 * (bottom - top) if short else 0), x, bottom, style)
             self._line(sheet, left + number * cell, top, left + number * cell, bottom, style)
             if bars:
                 y += sheet.tall * rng.uniform(1.7, 2.6)
@@ -324,9 +356,114 @@ class Composer:
                 self._line(sheet, left, top, left + number * cell, top, style)
             y += sheet.tall * rng.uniform(1.7, 2.6)
 
+    def _solid_bar(self, sheet: Sheet, x: float, top: float, bottom: float, width: float) -> None:
+        """A printed bar between two cells, as thick as a pen or thicker, ragged, with dots beside it."""
+        rng = self.rng
+        tall = bottom - top
+        y0, y1 = top + tall * rng.uniform(-0.1, 0.35), bottom - tall * rng.uniform(-0.1, 0.35)
+        half = width * rng.uniform(0.3, 0.6)
+        corners = np.array([[x - half, y0], [x + half, y0], [x + half, y1], [x - half, y1]])
+        layer = np.zeros(sheet.shape, np.float32)
+        cv2.fillPoly(layer, [np.rint(corners + rng.normal(0, 0.4, (4, 2))).astype(np.int32)], 1.0)
+        for _ in range(int(rng.integers(0, 3))):
+            at = (int(x + rng.normal(0, 0.3) * tall), int(rng.uniform(y0, y1)))
+            cv2.circle(layer, at, int(rng.integers(0, 2)), 1.0, -1)
+        np.maximum(sheet.print, layer * rng.uniform(0.6, 1), out=sheet.print)
+
+    def _printed(self, sheet: Sheet, text: str, x: float, y: float, tall: float, font: str) -> float:
+        """Print a text whose capitals are `tall` pixels, its digits' foot at y; return where it ends."""
+        face = ImageFont.truetype(font, max(5, round(tall / 0.7 * 2)))  # at twice the size, for smooth edges
+        height, width = sheet.shape
+        dark = float(self.rng.uniform(0.5, 1))
+        for character in text:
+            step = face.getlength(character) / 2
+            box = face.getbbox(character, anchor="ls")
+            if character != " " and x + step < width and box[2] > box[0]:
+                glyph = Image.new("L", (box[2] - box[0] + 4, box[3] - box[1] + 4))
+                ImageDraw.Draw(glyph).text((2 - box[0], 2 - box[1]), character, fill=255, font=face, anchor="ls")
+                small = np.asarray(glyph.resize((max(1, glyph.width // 2), max(1, glyph.height // 2)), Image.Resampling.BOX))
+                left, top = round(x + box[0] / 2 - 1), round(y + box[1] / 2 - 1)
+                self.typed.append((small.astype(np.float32) / 255 * dark, left, top))
+                number = CLASSES.find(character)
+                edges = (x + box[0] / 2, y + box[1] / 2, x + box[2] / 2, y + box[3] / 2)
+                # Separators in print are a pixel or two: only what is large enough is asked for.
+                if edges[3] - edges[1] >= 5 or (number >= 10 and tall >= 12):
+                    sheet.signs.append((number if number >= 0 else OTHER, edges))
+            x += step
+        return x
+
+    def _form(self, sheet: Sheet) -> None:
+        """Printed words, now and then a printed number, and what a pen wrote behind or below them."""
+        rng = self.rng
+        height, width = sheet.shape
+        letters = np.array(list("eeeeaaarrriiooottnnsslccuddpmhgbfywkvxzj"))
+        font = self.split.printed[rng.integers(len(self.split.printed))]
+        size = sheet.tall * float(rng.uniform(0.3, 1.0))
+        y = sheet.tall * rng.uniform(0.9, 1.5)
+        style = self._line_style()
+
+        def word() -> str:
+            if rng.random() < 0.12:
+                return self._digits(1, 5)
+            text = "".join(rng.choice(letters, int(rng.integers(2, 10))))
+            return text.upper() if rng.random() < 0.2 else text.capitalize() if rng.random() < 0.4 else text
+
+        while y < height:
+            x = rng.uniform(0.05, 1) * sheet.tall
+            words = " ".join(word() for _ in range(int(rng.integers(1, 4)))) + str(rng.choice([":", "", ".", " #"]))
+            x = self._printed(sheet, words, x, y, size, font) + sheet.tall * rng.uniform(0.25, 1)
+            if rng.random() < 0.75 and x < width - 1.5 * sheet.tall:
+                start = x
+                text = self._token() if rng.random() < 0.5 else self._digits(1, 8)
+                x = self._write(sheet, text, x, y - sheet.tall * rng.uniform(0.85, 1.1), float(rng.uniform(0, 0.4)))
+                if rng.random() < 0.5:
+                    foot = y + sheet.tall * rng.uniform(0, 0.2)
+                    self._line(sheet, start - 3, foot, x + sheet.tall, foot, style)
+            y += sheet.tall * rng.uniform(1.4, 2.4)
+
+    def _mark(self, sheet: Sheet) -> None:
+        """A cross, a tick, a face, a heart, a star, an arrow, a ring: a sign of no class, somewhere on the page."""
+        rng = self.rng
+        height, width = sheet.shape
+        size = sheet.tall * float(rng.uniform(0.7, 1.6))
+        x, y = rng.uniform(0, max(1, width - size)), rng.uniform(0, max(1, height - size))
+        for _, (left, top, right, bottom) in sheet.signs:
+            if left < x + size and right > x and top < y + size and bottom > y:
+                return
+        t = np.linspace(0, 2 * np.pi, 120)
+
+        def j() -> float:
+            return float(rng.normal(0, 0.05))
+
+        kind = int(rng.integers(7))
+        if kind == 0:
+            strokes = [smooth([(j(), j()), (1 + j(), 1 + j())]), smooth([(1 + j(), j()), (j(), 1 + j())])]
+        elif kind == 1:
+            strokes = [smooth([(j(), 0.55 + j()), (0.35 + j(), 1.0), (1 + j(), j())], corner=True)]
+        elif kind == 2:
+            ring = np.stack([0.5 + 0.5 * np.cos(t), 0.5 + 0.5 * np.sin(t)], 1)
+            smile = np.stack([0.5 + 0.28 * np.cos(t[20:40] - 0.6), 0.55 + 0.28 * np.sin(t[20:40] - 0.6)], 1)
+            strokes = [ring, smile, np.array([[0.33, 0.35]]), np.array([[0.67, 0.35]])]
+        elif kind == 3:
+            strokes = [np.stack([0.5 + 0.5 * np.sin(t) ** 3, 0.45 - (13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)) / 30], 1)]
+        elif kind == 4:
+            angles = np.arange(6) * 4 * np.pi / 5 - np.pi / 2
+            strokes = [smooth([(0.5 + 0.5 * np.cos(a) + j(), 0.5 + 0.5 * np.sin(a) + j()) for a in angles], corner=True)]
+        elif kind == 5:
+            strokes = [smooth([(0, 0.5 + j()), (1.2, 0.5 + j())]), smooth([(0.85, 0.2 + j()), (1.2, 0.5), (0.85, 0.8 + j())], corner=True)]
+        else:  # a ring around nothing, larger than any 0 of the page
+            size = sheet.tall * float(rng.uniform(1.7, 2.6))
+            strokes = [np.stack([0.6 + 0.6 * np.cos(t), 0.5 + 0.5 * np.sin(t)], 1)]
+        points = np.concatenate(strokes).astype(np.float32) * size + np.float32([x, y])
+        # Dense enough for the pen at this size.
+        self.points += [points, (points[1:] + points[:-1])[np.hypot(*np.diff(points, axis=0).T) < 3] / 2]
+        low, high = points.min(0) - self.radius, points.max(0) + self.radius
+        sheet.signs.append((OTHER, (float(low[0]), float(low[1]), float(high[0]), float(high[1]))))
+
     def _table(self, sheet: Sheet) -> None:
         rng = self.rng
         height, width = sheet.shape
+        decimals = rng.random() < 0.2
         style, ruled = self._line_style(), rng.random() < 0.85
         step_x, step_y = sheet.tall * rng.uniform(1.6, 5), sheet.tall * rng.uniform(1.15, 2)
         left, top = rng.uniform(-0.5, 1, 2) * sheet.tall
@@ -336,7 +473,9 @@ class Composer:
             for x in np.arange(left, width, step_x):
                 if rng.random() < 0.85:
                     text = (
-                        self._digits(1, max(1, int(step_x / sheet.tall / 0.75)))
+                        f"{self._digits(1, 1)}{rng.choice(list(',.'))}{self._digits(1, 1)}"
+                        if decimals
+                        else self._digits(1, max(1, int(step_x / sheet.tall / 0.75)))
                         if rng.random() < 0.8
                         else self._token()[: max(1, int(step_x / sheet.tall / 0.6))]
                     )
@@ -367,8 +506,17 @@ class Composer:
         """Scribbles, textures, blots, edges: no sign in it, or a drawing, which is none of ours."""
         rng = self.rng
         height, width = sheet.shape
-        kind = rng.integers(5)
-        if kind == 0:
+        kind = rng.integers(6)
+        if kind == 5:  # grain of wood, leaves: long or short strokes all over
+            long, angle = float(rng.uniform(0.4, 8)) * sheet.tall, rng.uniform(0, np.pi)
+            # Few and short ones, nobody could tell from a row of 1s.
+            for _ in range(int(rng.integers(8 if long > 2 * sheet.tall else 40, 90))):
+                a, turn = rng.uniform(0, 1, 2) * (width, height), angle + rng.normal(0, rng.uniform(0.02, 0.8))
+                t = np.linspace(0, 1, max(3, int(long)))[:, None]
+                bend = rng.normal(0, 0.06) * long * np.sin(3 * t)
+                step = np.array([np.cos(turn), np.sin(turn)])
+                self.points.append((a + t * long * step + bend * step[::-1]).astype(np.float32))
+        elif kind == 0:
             for _ in range(int(rng.integers(1, 4))):
                 self._scribble(sheet, rng.uniform(0, width), rng.uniform(0, height), sheet.tall * rng.uniform(0.6, 3))
         elif kind == 1:  # a texture
@@ -394,8 +542,6 @@ class Composer:
         """A flourish, a star, a crossing-out: one sign of no class."""
         rng = self.rng
         knots = rng.uniform(-0.5, 0.5, (int(rng.integers(4, 12)), 2)) * size + (x, y)
-        from hands import smooth
-
         points = smooth([tuple(k / 50) for k in knots]) * 50
         dense = np.concatenate([points + (points[1:2] - points[0:1]) * 0, (points[:-1] + points[1:]) / 2])
         self.points.append(dense.astype(np.float32))

@@ -33,12 +33,14 @@ class Split:
     Attributes:
         images: (n, 28, 28) uint8.
         labels: (n,) uint8.
-        fonts: paths of font files.
+        fonts: paths of handwriting fonts' files.
+        printed: paths of the files of fonts for print.
     """
 
     images: np.ndarray
     labels: np.ndarray
     fonts: tuple[str, ...]
+    printed: tuple[str, ...]
 
 
 def _idx(name: str, offset: int) -> np.ndarray:
@@ -46,7 +48,7 @@ def _idx(name: str, offset: int) -> np.ndarray:
 
 
 def fonts_in(folder: Path, part: str) -> tuple[str, ...]:
-    """The font files of `hands.txt` for "train", "validation" or "test"; its lines say `name part`."""
+    """The font files of `hands.txt` for "train", "validation", "test" or "print-" and one of these; its lines say `name part`."""
     found = []
     for line in (ROOT / "hands.txt").read_text().splitlines():
         name, _, of = line.partition(" ")
@@ -66,7 +68,7 @@ def split_of(part: str, folder: Path) -> Split:
     if part != "test":
         rows = slice(-5000, None) if part == "validation" else slice(0, -5000)
         images, labels = images[rows], labels[rows]
-    return Split(images, labels, fonts_in(folder, part))
+    return Split(images, labels, fonts_in(folder, part), fonts_in(folder, f"print-{part}"))
 
 
 def centre_line(ink: np.ndarray) -> np.ndarray:
@@ -165,16 +167,24 @@ class Habits:
 
     Attributes:
         upstroke: length of the 1's upstroke in heights, 0 for a plain stroke.
+        caret: that upstroke is nearly as long and as steep as the stem.
         foot: the 1 stands on a foot.
         crossed: the 7 has a bar.
+        hook: how far the 7's head hangs down at its left, in heights, 0 for none.
+        open_zero: the 0 does not close, at the upper right.
+        open_eight: the 8's strokes do not meet at the top.
         four: "open", "closed" or "lightning".
         slashed: the 0 is struck through.
         curled: the 9's and 7's stems bend.
     """
 
     upstroke: float
+    caret: bool
     foot: bool
     crossed: bool
+    hook: float
+    open_zero: bool
+    open_eight: bool
     four: str
     slashed: bool
     curled: float
@@ -183,10 +193,16 @@ class Habits:
 def habits(rng: np.random.Generator) -> Habits:
     """Draw a writer: who writes 1 with a long upstroke mostly crosses the 7."""
     european = rng.random() < 0.5
+    caret = european and rng.random() < 0.3
+    long = rng.uniform(0.6, 1.0) if caret else rng.uniform(0.18, 0.85)
     return Habits(
-        upstroke=float(rng.uniform(0.18, 0.85)) if european else float(rng.choice([0, rng.uniform(0.05, 0.25)])),
+        upstroke=float(long) if european else float(rng.choice([0, rng.uniform(0.05, 0.25)])),
+        caret=bool(caret),
         foot=bool(rng.random() < (0.15 if european else 0.2)),
         crossed=bool(rng.random() < (0.85 if european else 0.15)),
+        hook=float(rng.choice([0, rng.uniform(0.12, 0.45)], p=[0.65, 0.35])),
+        open_zero=bool(rng.random() < 0.22),
+        open_eight=bool(rng.random() < 0.35),
         four=str(rng.choice(["open", "closed", "lightning"], p=[0.45, 0.3, 0.25])),
         slashed=bool(rng.random() < 0.12),
         curled=float(rng.normal(0, 0.12)),
@@ -202,7 +218,7 @@ def drawn(character: str, writer: Habits, rng: np.random.Generator) -> np.ndarra
     w = float(rng.uniform(0.42, 0.68))
     strokes: list[np.ndarray]
     if character == "0":
-        turn = rng.uniform(0.78, 1.08)
+        turn = rng.uniform(0.64, 0.88) if writer.open_zero else rng.uniform(0.85, 1.08)
         t = np.linspace(0, 2 * np.pi * turn, 90) + rng.normal(0, 0.25)
         lean = j(0.05)
         strokes = [np.stack([w / 2 * (1 - np.sin(t)) + lean * np.cos(t), 0.5 - 0.5 * np.cos(t)], 1).astype(np.float32)]
@@ -211,7 +227,7 @@ def drawn(character: str, writer: Habits, rng: np.random.Generator) -> np.ndarra
     elif character == "1":
         lean = j(0.08)
         if writer.upstroke:
-            dx = writer.upstroke * rng.uniform(0.45, 0.9)
+            dx = writer.upstroke * (rng.uniform(0.2, 0.6) if writer.caret else rng.uniform(0.45, 0.9))
             up = [
                 (lean - dx, writer.upstroke * rng.uniform(0.7, 1.1)),
                 (lean - dx * 0.45, writer.upstroke * 0.4 + j(0.02)),
@@ -244,7 +260,14 @@ def drawn(character: str, writer: Habits, rng: np.random.Generator) -> np.ndarra
             (w * 0.35, 1.0),
             (0.0, 0.88 + j()),
         ]
-        if rng.random() < 0.3:
+        if rng.random() < 0.08:  # all corners, as lightning
+            strokes = [
+                smooth(
+                    [(0.02, 0.03 + j()), (w * 0.9 + j(), j(0.02)), (w * 0.3 + j(), 0.42 + j()), (w * 0.9 + j(), 0.5 + j()), (w * 0.1 + j(), 1.0)],
+                    corner=True,
+                )
+            ]
+        elif rng.random() < 0.3:
             strokes = [smooth([(0.02, 0.03 + j(0.02)), (w * 0.85 + j(), 0.0), (w * 0.4, 0.42 + j())], corner=True)]
             strokes.append(smooth(low))
         else:
@@ -300,22 +323,25 @@ def drawn(character: str, writer: Habits, rng: np.random.Generator) -> np.ndarra
                     (w * 0.85 + j(), 0.85 + j()),
                     (w * 0.75, 0.56 + j()),
                     (w * 0.35, 0.54 + j()),
-                    (0.05, 0.76),
+                    (0.05 + (rng.uniform(0, 0.2) if writer.open_zero else 0.0), 0.76),
                 ]
             )
         ]
     elif character == "7":
-        if writer.crossed and rng.random() < 0.4:
-            w *= float(rng.uniform(0.6, 0.9))  # a narrow head
+        if writer.hook or (writer.crossed and rng.random() < 0.4):
+            w *= float(rng.uniform(0.55, 0.95))  # a narrow head
         bar = [(0.0, 0.06 + j(0.05)), (w * 0.5, 0.04 + j(0.03)), (w + j(), 0.0)]
-        if rng.random() < 0.4:
+        if writer.hook:
+            hook = writer.hook * rng.uniform(0.75, 1.25)
+            bar = [(j(0.04), hook), (0.03 + j(0.02), hook * 0.35), (w * 0.35, 0.03 + j(0.03)), (w * 0.7, 0.07 + j(0.03)), bar[-1]]
+        elif rng.random() < 0.4:
             bar.insert(0, (0.0 + j(0.01), 0.2 + j()))
         strokes = [
-            smooth(bar, corner=True),
+            smooth(bar, corner=not writer.hook),
             smooth([(w, 0.0), (w * 0.62 + writer.curled, 0.5), (w * 0.42 + j(0.06), 1.0)]),
         ]
         if writer.crossed:
-            y, reach = 0.5 + j(0.06), rng.uniform(0.18, 0.42)
+            y, reach = (rng.uniform(0.34, 0.56) if writer.hook else 0.5 + j(0.06)), rng.uniform(0.18, 0.42)
             stem = w * 0.62 + writer.curled
             strokes.append(
                 smooth(
@@ -327,10 +353,14 @@ def drawn(character: str, writer: Habits, rng: np.random.Generator) -> np.ndarra
             )
     elif character == "8":  # one stroke, beginning at the upper right
         s = w * 0.5
+        end = [(s * 1.5 + j(), 0.26 + j()), (s * 1.55 + j(0.06), 0.1 + j())]
+        if writer.open_eight:  # the way back passes the beginning, or stops before it
+            end = [(s * 1.6 + j(), 0.2 + j()), (s * rng.uniform(1.7, 2.6), j(0.1))] if rng.random() < 0.7 else end[:1]
+        begin = (s * (rng.uniform(1.2, 1.7) if writer.open_eight else 1.6) + j(), 0.12 + j())
         strokes = [
             smooth(
                 [
-                    (s * 1.6 + j(), 0.12 + j()),
+                    begin,
                     (s, 0.0),
                     (s * 0.35 + j(), 0.2 + j()),
                     (s, 0.46),
@@ -338,8 +368,7 @@ def drawn(character: str, writer: Habits, rng: np.random.Generator) -> np.ndarra
                     (s, 1.0),
                     (s * 0.2 + j(), 0.78 + j()),
                     (s * 0.9, 0.5),
-                    (s * 1.5 + j(), 0.26 + j()),
-                    (s * 1.55 + j(0.06), 0.1 + j()),
+                    *end,
                 ]
             )
         ]
@@ -352,6 +381,8 @@ def drawn(character: str, writer: Habits, rng: np.random.Generator) -> np.ndarra
             (w * 0.8, 0.34 + j()),
             (w * 0.88, 0.06),
         ]
+        if writer.open_zero:
+            ring = ring[:-1]
         stem = [(w * 0.88 + j(0.02), 0.08), (w * 0.8 + j(), 0.6), (w * 0.7 + writer.curled, 1.0)]
         if writer.curled > 0.08:
             stem = [stem[0], (w * 0.85, 0.7), (w * 0.5, 1.0), (0.05, 0.9 + j())]
@@ -411,6 +442,13 @@ class Hand:
             self.own = {"1": "rule", "7": "rule"}
         if rng.random() < 0.15:
             self.own["4"] = "rule"
+        # The shapes that MNIST's writers hardly have.
+        if self.habits.open_zero and rng.random() < 0.6:
+            self.own["0"] = "rule"
+        if self.habits.open_eight and rng.random() < 0.4:
+            self.own["8"] = "rule"
+        if self.habits.hook and rng.random() < 0.5:
+            self.own["7"] = "rule"
         self.lean = float(rng.normal(0.05, 0.13)) if rng.random() < 0.7 else float(rng.uniform(0.1, 0.5))
         self.wide = float(np.exp(rng.normal(0, 0.13)))
 

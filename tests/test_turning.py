@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pages import enlarged, mnist
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from digitlab.reading.picture import Picture
 from digitlab.reading.reader import Reader
@@ -108,3 +108,10 @@ def test_level_rows_and_scattered_digits_have_no_slant() -> None:
     points = np.stack([x.ravel(), y.ravel()], 1)
     assert abs(skew_of(np.hstack([points, points + 22]))) <= 9
     assert skew_of(np.zeros((0, 4))) == 0.0
+
+
+@pytest.mark.parametrize("lean", [-60, -25, 25, 60])
+def test_a_thick_stroke_that_fills_its_picture_is_no_ruled_page(lean: int) -> None:
+    image = Image.new("L", (136, 178), 255)
+    ImageDraw.Draw(image).line([(68 - lean / 2, 40), (68 + lean / 2, 138)], fill=0, width=14)
+    assert READER.read(image).turned == (0.0,)

@@ -33,6 +33,10 @@ OVER = 1.4
 NOT_WORSE, SURER = 0.02, 0.1
 # Surer than this on the average, a page has been read. A ruling is this share of the page's short side long.
 UNREAD, LONG = 0.5, 0.5
+# Two of them lie this far apart at least, in four hundredths of the page's long side.
+APART = 8
+# A sign that holds this much of the ink, with a fifth around it, is alone on its page.
+ALONE = 0.95
 
 
 def read_turned(picture: Picture, read: ReadPage, judge: Judge) -> tuple[list[ReadDigit], Stages, float]:
@@ -169,8 +173,10 @@ def ruling_angle(mask: np.ndarray) -> float:
     for angle in range(-89, 91):
         level = np.cos(np.radians(angle)) * y - np.sin(np.radians(angle)) * x
         counts = np.bincount((level - level.min(initial=0)).astype(int)) if len(level) else np.zeros(1)
-        lines = counts[counts > long]
-        if len(lines) > 1 and np.square(lines).sum() > best:
+        # Neighbouring rows are one line: a thick stroke is no ruled page.
+        rows = np.flatnonzero(counts > long)
+        lines = counts[rows]
+        if (np.diff(rows) > APART).any() and np.square(lines).sum() > best:
             best, found = float(np.square(lines).sum()), float(angle)
     if abs(found) >= 88:  # nearly upright: a quarter turn costs no pixel its sharpness
         return 90.0
@@ -258,7 +264,16 @@ def _accepted(signs: list[ReadDigit]) -> int:
 
 
 def _may_be_ruled(signs: list[ReadDigit], stages: Stages) -> bool:
-    """Whether looking for rulings is worth its 30 ms: little was read, or a piece is as long as a ruling."""
+    """Whether looking for rulings is worth its 30 ms: little was read, or a piece is as long as a ruling.
+
+    A sign that fills its picture is no ruled page, however long its strokes are beside the picture.
+    """
+    if len(stages.blobs) == 1:
+        left, top, right, bottom = stages.blobs[0]
+        y, x = (0.2 * side for side in (bottom - top, right - left))
+        inside = stages.mask[max(0, int(top - y)) : int(bottom + y), max(0, int(left - x)) : int(right + x)]
+        if inside.sum() > ALONE * stages.mask.sum():
+            return False
     longest = max((max(right - left, bottom - top) for left, top, right, bottom in stages.blobs), default=0)
     return _surety(signs) < UNREAD or longest > LONG * min(stages.mask.shape)
 
