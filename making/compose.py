@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -24,6 +25,20 @@ KINDS = {
 }  # fmt: skip
 
 
+class Sign(NamedTuple):
+    """A sign on a page.
+
+    Attributes:
+        name: its number in `CLASSES`, or OTHER.
+        box: left, top, right, bottom, float pixels.
+        text: the number of the text that it belongs to; -1 for none.
+    """
+
+    name: int
+    box: tuple[float, float, float, float]
+    text: int = -1
+
+
 @dataclass
 class Sheet:
     """A page being drawn.
@@ -33,16 +48,18 @@ class Sheet:
         tall: the usual height of a digit, pixels.
         pen: (h, w) float32, ink of the pen.
         print: (h, w) float32, lines, boxes, dirt: what is no sign.
-        signs: class number and box (left, top, right, bottom) of each sign, float pixels.
+        signs: every sign that is asked for.
         kind: which kind of page.
+        cut: signs of which the border leaves so little that they are not asked for.
     """
 
     shape: tuple[int, int]
     tall: float
     pen: np.ndarray
     print: np.ndarray
-    signs: list[tuple[int, tuple[float, float, float, float]]] = field(default_factory=list)
+    signs: list[Sign] = field(default_factory=list)
     kind: str = ""
+    cut: list[Sign] = field(default_factory=list)
 
 
 def _paste(layer: np.ndarray, image: np.ndarray, left: int, top: int) -> None:
@@ -86,6 +103,7 @@ class Composer:
         self.points: list[np.ndarray] = []
         self.pasted: list[tuple[np.ndarray, int, int]] = []
         self.typed: list[tuple[np.ndarray, int, int]] = []
+        self.text = self.texts = -1
         # A share of pages shows MNIST's own strokes, as thick and blotted as they are.
         self.raw = self.hand.source == "mnist" and rng.random() < 0.4
         self.shares = self._digit_shares()
@@ -99,10 +117,13 @@ class Composer:
         # What was pushed out of the picture is no sign any more; cut digits count while most of them is there.
         height, width = shape
         kept = []
-        for number, (left, top, right, bottom) in sheet.signs:
+        for sign in sheet.signs:
+            left, top, right, bottom = sign.box
             seen = max(0.0, min(right, width) - max(left, 0)) * max(0.0, min(bottom, height) - max(top, 0))
             if seen > 0.8 * max(right - left, 0.5) * max(bottom - top, 0.5):
-                kept.append((number, (max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height))))
+                kept.append(sign._replace(box=(max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height))))
+            elif seen:
+                sheet.cut.append(sign)
         sheet.signs = kept
         return sheet
 
@@ -162,13 +183,15 @@ class Composer:
             box = (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
         if label:
             number = CLASSES.find(character)
-            sheet.signs.append((number if number >= 0 else OTHER, box))
+            sheet.signs.append(Sign(number if number >= 0 else OTHER, box, self.text))
         return box[2]
 
     def _write(self, sheet: Sheet, text: str, x: float, y: float, gap: float, slope: float = 0.0) -> float:
         """Write a text from x on with its digits' top at y; `gap` in digit heights; return where it ends."""
         rng = self.rng
         tall, start = sheet.tall, x
+        self.texts += 1
+        self.text = self.texts
         for character in text:
             if character == " ":
                 x += tall * rng.uniform(0.5, 1.2)
@@ -178,6 +201,7 @@ class Composer:
             step = gap if character not in ".,:" else max(gap * 0.5, 0.02)
             right = self._put(sheet, character, x, top, own)
             x = right + tall * (step + abs(gap) * rng.normal(0, 0.25))
+        self.text = -1
         return x
 
     # --- what is written -----------------------------------------------------------------------------------------
@@ -381,14 +405,16 @@ class Composer:
             if character != " " and x + step < width and box[2] > box[0]:
                 glyph = Image.new("L", (box[2] - box[0] + 4, box[3] - box[1] + 4))
                 ImageDraw.Draw(glyph).text((2 - box[0], 2 - box[1]), character, fill=255, font=face, anchor="ls")
-                small = np.asarray(glyph.resize((max(1, glyph.width // 2), max(1, glyph.height // 2)), Image.Resampling.BOX))
+                small = np.asarray(
+                    glyph.resize((max(1, glyph.width // 2), max(1, glyph.height // 2)), Image.Resampling.BOX)
+                )
                 left, top = round(x + box[0] / 2 - 1), round(y + box[1] / 2 - 1)
                 self.typed.append((small.astype(np.float32) / 255 * dark, left, top))
                 number = CLASSES.find(character)
                 edges = (x + box[0] / 2, y + box[1] / 2, x + box[2] / 2, y + box[3] / 2)
                 # Separators in print are a pixel or two: only what is large enough is asked for.
                 if edges[3] - edges[1] >= 5 or (number >= 10 and tall >= 12):
-                    sheet.signs.append((number if number >= 0 else OTHER, edges))
+                    sheet.signs.append(Sign(number if number >= 0 else OTHER, edges))
             x += step
         return x
 
@@ -427,7 +453,7 @@ class Composer:
         height, width = sheet.shape
         size = sheet.tall * float(rng.uniform(0.7, 1.6))
         x, y = rng.uniform(0, max(1, width - size)), rng.uniform(0, max(1, height - size))
-        for _, (left, top, right, bottom) in sheet.signs:
+        for left, top, right, bottom in (sign.box for sign in sheet.signs):
             if left < x + size and right > x and top < y + size and bottom > y:
                 return
         t = np.linspace(0, 2 * np.pi, 120)
@@ -445,12 +471,25 @@ class Composer:
             smile = np.stack([0.5 + 0.28 * np.cos(t[20:40] - 0.6), 0.55 + 0.28 * np.sin(t[20:40] - 0.6)], 1)
             strokes = [ring, smile, np.array([[0.33, 0.35]]), np.array([[0.67, 0.35]])]
         elif kind == 3:
-            strokes = [np.stack([0.5 + 0.5 * np.sin(t) ** 3, 0.45 - (13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)) / 30], 1)]
+            strokes = [
+                np.stack(
+                    [
+                        0.5 + 0.5 * np.sin(t) ** 3,
+                        0.45 - (13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)) / 30,
+                    ],
+                    1,
+                )
+            ]
         elif kind == 4:
             angles = np.arange(6) * 4 * np.pi / 5 - np.pi / 2
-            strokes = [smooth([(0.5 + 0.5 * np.cos(a) + j(), 0.5 + 0.5 * np.sin(a) + j()) for a in angles], corner=True)]
+            strokes = [
+                smooth([(0.5 + 0.5 * np.cos(a) + j(), 0.5 + 0.5 * np.sin(a) + j()) for a in angles], corner=True)
+            ]
         elif kind == 5:
-            strokes = [smooth([(0, 0.5 + j()), (1.2, 0.5 + j())]), smooth([(0.85, 0.2 + j()), (1.2, 0.5), (0.85, 0.8 + j())], corner=True)]
+            strokes = [
+                smooth([(0, 0.5 + j()), (1.2, 0.5 + j())]),
+                smooth([(0.85, 0.2 + j()), (1.2, 0.5), (0.85, 0.8 + j())], corner=True),
+            ]
         else:  # a ring around nothing, larger than any 0 of the page
             size = sheet.tall * float(rng.uniform(1.7, 2.6))
             strokes = [np.stack([0.6 + 0.6 * np.cos(t), 0.5 + 0.5 * np.sin(t)], 1)]
@@ -458,7 +497,7 @@ class Composer:
         # Dense enough for the pen at this size.
         self.points += [points, (points[1:] + points[:-1])[np.hypot(*np.diff(points, axis=0).T) < 3] / 2]
         low, high = points.min(0) - self.radius, points.max(0) + self.radius
-        sheet.signs.append((OTHER, (float(low[0]), float(low[1]), float(high[0]), float(high[1]))))
+        sheet.signs.append(Sign(OTHER, (float(low[0]), float(low[1]), float(high[0]), float(high[1]))))
 
     def _table(self, sheet: Sheet) -> None:
         rng = self.rng
@@ -547,7 +586,7 @@ class Composer:
         self.points.append(dense.astype(np.float32))
         low, high = dense.min(0), dense.max(0)
         if (high - low).max() < 2.2 * sheet.tall:
-            sheet.signs.append((OTHER, (float(low[0]), float(low[1]), float(high[0]), float(high[1]))))
+            sheet.signs.append(Sign(OTHER, (float(low[0]), float(low[1]), float(high[0]), float(high[1]))))
 
     # --- what was printed ------------------------------------------------------------------------------------------
 

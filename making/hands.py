@@ -263,7 +263,13 @@ def drawn(character: str, writer: Habits, rng: np.random.Generator) -> np.ndarra
         if rng.random() < 0.08:  # all corners, as lightning
             strokes = [
                 smooth(
-                    [(0.02, 0.03 + j()), (w * 0.9 + j(), j(0.02)), (w * 0.3 + j(), 0.42 + j()), (w * 0.9 + j(), 0.5 + j()), (w * 0.1 + j(), 1.0)],
+                    [
+                        (0.02, 0.03 + j()),
+                        (w * 0.9 + j(), j(0.02)),
+                        (w * 0.3 + j(), 0.42 + j()),
+                        (w * 0.9 + j(), 0.5 + j()),
+                        (w * 0.1 + j(), 1.0),
+                    ],
                     corner=True,
                 )
             ]
@@ -333,7 +339,13 @@ def drawn(character: str, writer: Habits, rng: np.random.Generator) -> np.ndarra
         bar = [(0.0, 0.06 + j(0.05)), (w * 0.5, 0.04 + j(0.03)), (w + j(), 0.0)]
         if writer.hook:
             hook = writer.hook * rng.uniform(0.75, 1.25)
-            bar = [(j(0.04), hook), (0.03 + j(0.02), hook * 0.35), (w * 0.35, 0.03 + j(0.03)), (w * 0.7, 0.07 + j(0.03)), bar[-1]]
+            bar = [
+                (j(0.04), hook),
+                (0.03 + j(0.02), hook * 0.35),
+                (w * 0.35, 0.03 + j(0.03)),
+                (w * 0.7, 0.07 + j(0.03)),
+                bar[-1],
+            ]
         elif rng.random() < 0.4:
             bar.insert(0, (0.0 + j(0.01), 0.2 + j()))
         strokes = [

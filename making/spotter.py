@@ -54,8 +54,8 @@ def draw(part: str, number: int, out: Path, fonts: Path, seed: int) -> None:
         for i in range(size):
             sheet = composer.page(SHAPE)
             ink[i] = seen(photographed(sheet, composer.rng))
-            for k, (name, box) in enumerate(sheet.signs[:MOST]):
-                signs[i, k] = (name, *box)
+            for k, sign in enumerate(sheet.signs[:MOST]):
+                signs[i, k] = (sign.name, *sign.box)
         partial = file.with_suffix(".tmp.npz")
         np.savez(partial, ink=ink, signs=signs)
         partial.replace(file)
@@ -205,7 +205,9 @@ def augmented(ink: torch.Tensor, signs: torch.Tensor, rng: np.random.Generator) 
     return ink, signs
 
 
-def train(folder: Path, out: Path, minutes: float, batch: int, seed: int, start: Path | None, rate: float, forget: float) -> None:
+def train(
+    folder: Path, out: Path, minutes: float, batch: int, seed: int, start: Path | None, rate: float, forget: float
+) -> None:
     """Train for so long; the rate falls with the clock. New shards are taken as they come.
 
     What is kept is the moving average of the weights; `forget` is how much of it a step leaves.
@@ -375,7 +377,16 @@ def main() -> None:
     if options.verb == "draw":
         draw(options.part, options.number, options.out, options.fonts, options.seed)
     elif options.verb == "train":
-        train(options.folder, options.out, options.minutes, options.batch, options.seed, options.start, options.rate, options.forget)
+        train(
+            options.folder,
+            options.out,
+            options.minutes,
+            options.batch,
+            options.seed,
+            options.start,
+            options.rate,
+            options.forget,
+        )
     else:
         export(options.state, options.out)
 
