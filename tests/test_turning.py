@@ -115,3 +115,26 @@ def test_a_thick_stroke_that_fills_its_picture_is_no_ruled_page(lean: int) -> No
     image = Image.new("L", (136, 178), 255)
     ImageDraw.Draw(image).line([(68 - lean / 2, 40), (68 + lean / 2, 138)], fill=0, width=14)
     assert READER.read(image).turned == (0.0,)
+
+
+def test_squared_paper_from_the_side_on_a_dark_table() -> None:
+    # Its lines run aslant, hang together with the writing, and make it seem as tall as the sheet.
+    page, _ = page_of_rows(ROWS * 2)
+    page = np.pad(page, ((60, 60), (60, 400)), constant_values=235)
+    for start in (20, 21):
+        page[start::40] = np.minimum(page[start::40], 165)
+        page[:, start::40] = np.minimum(page[:, start::40], 165)
+    height, width = page.shape
+    corners = [(width * 0.07, 0), (width * 0.93, height * 0.09), (width, height * 0.95), (0, height * 0.88)]
+    flat = [(0, 0), (width, 0), (width, height), (0, height)]
+    rows = [
+        row
+        for (x, y), (u, v) in zip(corners, flat, strict=True)
+        for row in ((x, y, 1, 0, 0, 0, -u * x, -u * y), (0, 0, 0, x, y, 1, -v * x, -v * y))
+    ]
+    coefficients = np.linalg.solve(np.array(rows), np.array(flat).ravel())
+    sheet = Image.fromarray(page.astype(np.uint8)).transform(
+        (width, height), Image.Transform.PERSPECTIVE, coefficients, Image.Resampling.BICUBIC, fillcolor=60
+    )
+    photo = np.pad(np.asarray(sheet), 120, constant_values=60)
+    assert READER.read(photo).digits_only == "\n".join(ROWS * 2)

@@ -15,13 +15,16 @@ from digitlab.reading.normalise import ink_inside, normalise
 from digitlab.reading.order import lines_of
 from digitlab.reading.picture import Picture
 from digitlab.reading.rulings import remove_rulings
-from digitlab.reading.spotter import CHARACTERS, Spots, nothing, spots_of
+from digitlab.reading.spotter import CHARACTERS, TALL, Spots, nothing, spots_of
 
 # The pieces tell how tall a digit is; where the digits found say otherwise, the spotter looks again at their size.
 AGREES = (0.72, 1.4)
 LOOKS = 3
 # Below this score a sign is not there.
 LEAST_SCORE = 0.4
+# Where the pieces told a wrong height and no digit is seen, heights a SMALLER-th of it are tried, as long as the page then
+# has no more than so many pixels; what is found must be as good a digit as this, and not alone.
+SMALLER, MOST_PIXELS, GOOD, FEWEST = 1.7, 4_000_000, 0.6, 2
 # A separator stands beside a digit, this many digit heights off at most; elsewhere it is a speck, a scratch, a crease.
 BESIDE = 1.2
 # How likely a lone upright stroke is meant as a 1, and how many of them a page may show.
@@ -169,6 +172,18 @@ def _spotted(page: PageInk, tall: float, spotter: Any) -> Spots:
         if AGREES[0] < found / tall < AGREES[1]:
             break
         tall = found
+    return best if (best.scores[best.digit] >= LEAST_SCORE).any() else _spotted_smaller(page, tall, spotter, best)
+
+
+def _spotted_smaller(page: PageInk, tall: float, spotter: Any, otherwise: Spots) -> Spots:
+    """Look for ever smaller digits: lines aslant that hang together with the writing made it seem taller than it is."""
+    best, most = otherwise, 0.0
+    while (tall := tall / SMALLER) > 0 and page.ink.size * (TALL / tall) ** 2 < MOST_PIXELS:
+        spots = spots_of(spotter, page.ink, tall)
+        sure = spots.scores * spots.probabilities[:, :10].max(1, initial=0)
+        good = sure[sure >= GOOD]
+        if len(good) >= FEWEST and good.sum() > most:
+            best, most = spots, float(good.sum())
     return best
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-# A sheet is at least this share of the picture, and this much of a quadrilateral's usual share of its own box.
+# A sheet is at least this share of the picture, and this much of the smallest box around it, however that lies.
 MIN_AREA, MIN_FILL = 0.2, 0.8
 
 
@@ -71,7 +71,7 @@ def sheet_on_table(grey: np.ndarray) -> Sheet | None:
     rows, columns = np.nonzero(one.any(1))[0], np.nonzero(one.any(0))[0]
     height, width = rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
     whole = ndimage.binary_fill_holes(one)
-    if whole.mean() < MIN_AREA or whole.sum() < MIN_FILL * height * width or one.sum() < 0.95 * whole.sum():
+    if whole.mean() < MIN_AREA or whole.sum() < MIN_FILL * _least_box(whole) or one.sum() < 0.95 * whole.sum():
         return None
     rim = np.concatenate([light[0], light[-1], light[:, 0], light[:, -1]])
     if rim.mean() > 0.25 or min(height / light.shape[0], width / light.shape[1]) < 0.35:
@@ -92,6 +92,14 @@ def sheet_on_table(grey: np.ndarray) -> Sheet | None:
     nearest = ndimage.distance_transform_edt(~deep, return_distances=False, return_indices=True)
     paint = resized(np.ascontiguousarray(filled[tuple(nearest)]), grey.shape)
     return Sheet(sheet, surely, np.where(sheet, grey, paint))
+
+
+def _least_box(mask: np.ndarray) -> float:
+    """The area of the smallest rectangle around a mask, whichever way it lies, to 3 degrees."""
+    y, x = np.nonzero(mask)
+    angles = np.radians(np.arange(0, 90, 3))[:, None]
+    across, down = np.cos(angles) * x + np.sin(angles) * y, np.cos(angles) * y - np.sin(angles) * x
+    return float(((np.ptp(across, axis=1) + 1) * (np.ptp(down, axis=1) + 1)).min())
 
 
 def _to_the_edge(grey: np.ndarray, inner: np.ndarray, outer: np.ndarray, level: float) -> np.ndarray:
