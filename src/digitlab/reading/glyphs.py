@@ -22,8 +22,8 @@ AGREES = (0.72, 1.4)
 LOOKS = 3
 # Below this score a sign is not there.
 LEAST_SCORE = 0.4
-# Where the pieces told a wrong height and no digit is seen, heights smaller by this factor are tried, as long as the page
-# then has no more than so many pixels; what is found must be as good a digit as this, and not alone.
+# Where the pieces told a wrong height and no digit is seen, heights smaller by this factor are tried, as long as the
+# page then has no more than so many pixels; what is found must be as good a digit as this, and not alone.
 SMALLER, MOST_PIXELS, GOOD, FEWEST = 1.7, 4_000_000, 0.6, 2
 # A separator stands beside a digit, this many digit heights off at most; elsewhere it is a speck, a scratch, a crease.
 BESIDE = 1.2
