@@ -22,9 +22,9 @@ AGREES = (0.72, 1.4)
 LOOKS = 3
 # Below this score a sign is not there.
 LEAST_SCORE = 0.4
-# Where the pieces told a wrong height and no digit is seen, heights smaller by this factor are tried, as long as the
-# page then has no more than so many pixels; what is found must be as good a digit as this, and not alone.
-SMALLER, MOST_PIXELS, GOOD, FEWEST = 1.7, 4_000_000, 0.6, 2
+# Where the pieces told a wrong height and no digit is seen, heights smaller by this factor are tried, down to so many
+# pixels, as long as the page then has no more than so many; what is found must be as good a digit as this, and so many.
+SMALLER, SMALLEST, MOST_PIXELS, GOOD, FEWEST = 1.7, 20.0, 4_000_000, 0.6, 3
 # A separator stands beside a digit, this many digit heights off at most; elsewhere it is a speck, a scratch, a crease.
 BESIDE = 1.2
 # How likely a lone upright stroke is meant as a 1, and how many of them a page may show.
@@ -178,7 +178,7 @@ def _spotted(page: PageInk, tall: float, spotter: Any) -> Spots:
 def _spotted_smaller(page: PageInk, tall: float, spotter: Any, otherwise: Spots) -> Spots:
     """Look for ever smaller digits: lines aslant that hang together with the writing made it seem taller than it is."""
     best, most = otherwise, 0.0
-    while (tall := tall / SMALLER) > 0 and page.ink.size * (TALL / tall) ** 2 < MOST_PIXELS:
+    while (tall := tall / SMALLER) > SMALLEST and page.ink.size * (TALL / tall) ** 2 < MOST_PIXELS:
         spots = spots_of(spotter, page.ink, tall)
         sure = spots.scores * spots.probabilities[:, :10].max(1, initial=0)
         good = sure[sure >= GOOD]
