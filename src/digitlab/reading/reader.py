@@ -32,8 +32,9 @@ SURE = 0.9
 LEAST_CONFIDENCE = 0.4
 # Refuse what is less likely than this to be one of our signs.
 LIKE_A_DIGIT = 0.5
-# Letters are rarer where digits are read than where the spotter was trained, by this factor. Of MNIST's 5,000 validation
-# digits and 150 made-up marks are refused: 1.12 and 92.0 % with 0.5, 0.66 and 90.7 % with 0.3, 0.54 and 89.3 % with 0.2.
+# Letters are rarer where digits are read than where the spotter was trained, by this factor. Of MNIST's 5,000
+# validation digits and 150 made-up marks are refused: 1.12 and 92.0 % with 0.5, 0.66 and 90.7 % with 0.3, 0.54 and
+# 89.3 % with 0.2.
 OTHER = 0.3
 # Exponents of the two networks that name a digit: of 2,000 validation digits the spotter alone misnames 11, the image
 # network alone 9, both 7; on photos of other hands the spotter knows more.
