@@ -201,7 +201,7 @@ def _drawn(seed: int) -> np.ndarray | None:
 
 def _photograph(seed: int) -> np.ndarray | None:
     from matplotlib.cbook import get_sample_data
-    from skimage import data  # type: ignore[import-untyped]
+    from skimage import data  # type: ignore[import-not-found, import-untyped, unused-ignore]
     from sklearn.datasets import load_sample_images
 
     pictures = [*load_sample_images().images, get_sample_data("grace_hopper.jpg")]

@@ -73,6 +73,7 @@ def false_header() -> bytes:
     return content.getvalue()
 
 
+DATA = json.loads((KEPT / "run.json").read_text("utf-8"))["data"]
 HEADER = "epoch,loss,accuracy,val_loss,val_accuracy,learning_rate,seconds\n"
 DAMAGE: dict[str, tuple[str, bytes, str]] = {
     "half a metrics.json": ("metrics.json", metrics()[:700], "no JSON"),
@@ -102,6 +103,7 @@ DAMAGE: dict[str, tuple[str, bytes, str]] = {
     "a terabyte": ("predictions.npz", false_header(), "an array of float32"),
     "a recipe that is a list": ("run.json", info(recipe=[]), "recipe: a list of 0, expected an object"),
     "no seed": ("run.json", info(seed=None), "seed: None"),
+    "fewer classes": ("run.json", info(data=DATA | {"classes": ["0", "1"]}), "run.json of another number"),
     "another state": ("run.json", info(state="<b>"), "state"),
     "escapes": ("run.json", info(created="\x1b]0;pwned\x07"), "control characters"),
     "no JSON": ("run.json", b"{", "no JSON"),

@@ -119,7 +119,10 @@ class Run:
 
         file = self._require_file("metrics.json")
         try:
-            return Evaluation.from_dict(schema.read_json(file, schema.metrics)["test"])
+            evaluation = Evaluation.from_dict(schema.read_json(file, schema.metrics)["test"])
+            if len(evaluation.support) != len(self.info["data"]["classes"]):
+                raise ValueError(f"of {len(evaluation.support)} classes, run.json of another number")
+            return evaluation
         except (OSError, ValueError, DataError) as error:
             raise RunError(f"{file}: damaged ({_why(error)}). Restore it, or train the run anew") from None
 
