@@ -248,7 +248,7 @@ def test_what_no_classifier_says_is_refused(probabilities, labels, message):
 
 
 def test_nothing_to_judge():
-    with pytest.raises(DataError, match="0 pictures"):
+    with pytest.raises(DataError, match="0 images"):
         log_loss(np.empty((0, 10)), np.empty(0, int))
 
 

@@ -229,7 +229,7 @@ def test_run_files_are_as_described(page: str, real_run: Any) -> None:
     files = {file.relative_to(real_run[0].path).as_posix() for file in real_run[0].path.rglob("*") if file.is_file()}
     described = set(pages.first_column(page, "Files"))
     described |= {name.replace(".png", ".svg") for name in described}
-    assert files == described - {"checkpoint.npz"}
+    assert files == described - {"checkpoint.npz", "page.html"}  # while it trains; once it is exported
 
 
 def test_run_json_is_as_described(page: str, real_run: Any) -> None:

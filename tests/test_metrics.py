@@ -240,7 +240,7 @@ def test_wilson_refuses_nonsense(arguments):
 
 
 def test_refusing_the_least_sure_by_brute_force():
-    probabilities, labels = draw(6)  # 2,000 pictures, no two equally sure
+    probabilities, labels = draw(6)  # 2,000 images, no two equally sure
     evaluation = evaluate(probabilities, labels)
     order = sorted(range(2000), key=lambda index: -evaluation.confidence[index])
     coverage, error_rate = evaluation.coverage
@@ -279,9 +279,9 @@ def test_arrays_that_do_not_fit():
         evaluate(probabilities, labels, doubtful=[3, -1])
     with pytest.raises(ValueError, match="labels: from"):
         evaluate(probabilities, labels + 5)
-    with pytest.raises(DataError, match="0 pictures"):
+    with pytest.raises(DataError, match="0 images"):
         evaluate(np.empty((0, 10)), np.empty(0, int))
-    with pytest.raises(DataError, match="validation probabilities: 0 pictures"):
+    with pytest.raises(DataError, match="validation probabilities: 0 images"):
         evaluate(probabilities, labels, validation=(np.empty((0, 10)), np.empty(0, int)))
 
 

@@ -26,7 +26,7 @@ def test_an_evaluation_is_short_and_its_numbers_are_its_own() -> None:
     probabilities[np.arange(500), np.where(rng.random(500) < 0.9, labels, (labels + 1) % 10)] = 0.82
     evaluation = evaluate(probabilities, labels)
     right = int((probabilities.argmax(1) == labels).sum())
-    assert f"{right} of 500 right" in repr(evaluation) and len(repr(evaluation)) < 120
+    assert f"{right} of 500 correct" in repr(evaluation) and len(repr(evaluation)) < 120
     html = evaluation._repr_html_()
     assert f"{500 - right} of 500" in html and "<script" not in html and len(html) < 17_000
     assert html.count("<td style") == 100

@@ -65,7 +65,8 @@ def read_turned(picture: Picture, read: ReadPage, judge: Judge) -> tuple[list[Re
     # Turned, a page in which then nothing is found is no better read.
     surer = bool(anew) and _surety(anew) >= _surety(signs) + (0 if slanted else SURER)
     more = _surety(anew) > LIKE and _accepted(anew) >= max(2 * _accepted(signs), FEWEST)
-    if not (surer or more):
+    # Refused pieces may be many where the digits are two, and two say nothing.
+    if len(anew) < FEWEST or not (surer or more):
         return signs, stages, 0.0
     anew = [replace(sign, upright=sign.box, box=box_back(sign.box, back, picture.size)) for sign in anew]
     return anew, seen, degrees
@@ -266,9 +267,9 @@ def _accepted(signs: list[ReadDigit]) -> int:
 def _may_be_ruled(signs: list[ReadDigit], stages: Stages) -> bool:
     """Whether looking for rulings is worth its 30 ms: little was read, or a piece is as long as a ruling.
 
-    A sign that fills its picture is no ruled page, however long its strokes are beside the picture.
+    A digit that fills its picture is no ruled page, however long its strokes are beside the picture.
     """
-    if len(stages.blobs) == 1:
+    if len(stages.blobs) == 1 and _accepted(signs):
         left, top, right, bottom = stages.blobs[0]
         y, x = (0.2 * side for side in (bottom - top, right - left))
         inside = stages.mask[max(0, int(top - y)) : int(bottom + y), max(0, int(left - x)) : int(right + x)]
