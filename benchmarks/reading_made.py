@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import results
+from PIL import Image
 
 from digitlab.reading.reader import Reader
 from digitlab.reading.results import ReadDigit
@@ -204,7 +205,7 @@ def _photograph(seed: int) -> np.ndarray | None:
     from skimage import data  # type: ignore[import-not-found, import-untyped, unused-ignore]
     from sklearn.datasets import load_sample_images
 
-    pictures = [*load_sample_images().images, get_sample_data("grace_hopper.jpg")]
+    pictures = [*load_sample_images().images, Image.open(get_sample_data("grace_hopper.jpg"))]
     names = (
         "astronaut brick camera cat coffee coins grass gravel hubble_deep_field immunohistochemistry moon retina rocket"
     )
