@@ -201,11 +201,14 @@ def _drawn(seed: int) -> np.ndarray | None:
 
 
 def _photograph(seed: int) -> np.ndarray | None:
-    from matplotlib.cbook import get_sample_data
+    from matplotlib import cbook
     from skimage import data  # type: ignore[import-not-found, import-untyped, unused-ignore]
     from sklearn.datasets import load_sample_images
 
-    pictures = [*load_sample_images().images, Image.open(get_sample_data("grace_hopper.jpg"))]
+    pictures = [
+        *load_sample_images().images,
+        Image.open(str(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))),
+    ]
     names = (
         "astronaut brick camera cat coffee coins grass gravel hubble_deep_field immunohistochemistry moon retina rocket"
     )

@@ -24,7 +24,7 @@ LOOKS = 3
 LEAST_SCORE = 0.4
 # Where the pieces told a wrong height and no digit is seen, heights smaller by this factor are tried, down to so many
 # pixels, as long as the page then has no more than so many; what is found must be as good a digit as this, and so many.
-SMALLER, SMALLEST, MOST_PIXELS, GOOD, FEWEST = 1.7, 20.0, 4_000_000, 0.6, 3
+SMALLER, SMALLEST, MOST_PIXELS, GOOD, FEWEST = 1.7, 20.0, 1_200_000, 0.6, 3
 # A separator stands beside a digit, this many digit heights off at most; elsewhere it is a speck, a scratch, a crease.
 BESIDE = 1.2
 # How likely a lone upright stroke is meant as a 1, and how many of them a page may show.
