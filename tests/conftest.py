@@ -14,8 +14,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # The pages that tests read are made by what made the data of the shipped networks.
 sys.path.insert(0, str(Path(__file__).parents[1] / "making"))
-# Tests that are being moved still find a helper by its own name.
-sys.path.append(str(Path(__file__).parent / "helpers"))
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("MPLBACKEND", "agg")

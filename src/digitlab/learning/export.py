@@ -17,6 +17,7 @@ from digitlab.errors import ExportError
 from digitlab.files import write_atomically
 from digitlab.learning.backend import import_keras
 from digitlab.learning.kinds import Layer, Model
+from digitlab.learning.onnx_graph import Graph
 
 FORMATS = ("onnx", "keras", "h5")
 OPSET = 17  # 2022; every ONNX Runtime since 1.12 reads it
@@ -110,7 +111,7 @@ def onnx_bytes(models: Sequence[Model], metadata: Mapping[str, str]) -> bytes:
     """
     import onnx
 
-    graph = _Graph()
+    graph = Graph()
     pictures = graph.add("Cast", ["pictures"], to=onnx.TensorProto.FLOAT)
     outputs = [_write_model(graph, model, pictures) for model in models]
     graph.nodes.append(onnx.helper.make_node("Mean", outputs, ["probabilities"]))
@@ -132,7 +133,7 @@ def onnx_bytes(models: Sequence[Model], metadata: Mapping[str, str]) -> bytes:
     return bytes(proto.SerializeToString())
 
 
-def _write_model(graph: _Graph, model: Model, pictures: str) -> str:
+def _write_model(graph: Graph, model: Model, pictures: str) -> str:
     """The nodes of one model; the name of its probabilities."""
     output = graph.add("Reshape", [pictures, graph.shape((0, *model.input_shape[1:]))])
     output = _write_operations(graph, model, output)
@@ -144,7 +145,7 @@ def _write_model(graph: _Graph, model: Model, pictures: str) -> str:
     return output
 
 
-def _write_operations(graph: _Graph, model: Model, given: str) -> str:
+def _write_operations(graph: Graph, model: Model, given: str) -> str:
     """The nodes of all layers and operations of a model with one input; the name of its output."""
     stack = isinstance(model, import_keras().Sequential)
     operations = [one for one in (model.layers if stack else model.operations) if type(one).__name__ != "InputLayer"]
@@ -162,44 +163,7 @@ def _write_operations(graph: _Graph, model: Model, given: str) -> str:
     return graph.tensors[id(model.outputs[0])]
 
 
-class _Graph:
-    """The ONNX nodes and constants so far, and the ONNX name of each Keras tensor (channels last, as in Keras)."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-        self.tensors: dict[int, str] = {}
-
-    def add(self, kind: str, inputs: list[str], **attributes: Any) -> str:
-        """Add a node; returns its output's name."""
-        import onnx
-
-        name = f"{kind.lower()}_{len(self.nodes)}"
-        self.nodes.append(onnx.helper.make_node(kind, inputs, [name], name=name, **attributes))
-        return name
-
-    def constant(self, array: np.ndarray) -> str:
-        """Add a constant; returns its name."""
-        import onnx
-
-        name = f"constant_{len(self.constants)}"
-        self.constants.append(onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
-        return name
-
-    def floats(self, values: Any) -> str:
-        """A float32 constant."""
-        return self.constant(np.asarray(values, np.float32))
-
-    def integers(self, values: list[int]) -> str:
-        """An int64 constant, for axes and shapes."""
-        return self.constant(np.asarray(values, np.int64))
-
-    def shape(self, sizes: tuple[int, ...]) -> str:
-        """A shape whose first size, 0, is "as it comes"."""
-        return self.integers(list(sizes))
-
-
-def _write_layer(graph: _Graph, layer: Layer, inputs: list[str]) -> str:
+def _write_layer(graph: Graph, layer: Layer, inputs: list[str]) -> str:
     """The nodes of one layer and its activation; the name of its output."""
     kind = type(layer).__name__
     if isinstance(layer, import_keras().Model):  # a model within the model
@@ -225,7 +189,7 @@ def _activation_name(layer: Layer) -> str:
     return str(getattr(getattr(layer, "activation", None), "__name__", "linear"))
 
 
-def _activate(graph: _Graph, layer: Layer, name: str) -> str:
+def _activate(graph: Graph, layer: Layer, name: str) -> str:
     """Apply the layer's own activation, where it has one."""
     if not hasattr(layer, "activation"):
         return name
@@ -238,13 +202,13 @@ def _activate(graph: _Graph, layer: Layer, name: str) -> str:
     return _ACTIVATIONS[activation](graph, name)
 
 
-def _gelu(g: _Graph, x: str) -> str:
+def _gelu(g: Graph, x: str) -> str:
     """Keras' tanh-free default: 0.5 x (1 + erf(x / sqrt 2))."""
     erf = g.add("Erf", [g.add("Div", [x, g.floats(2**0.5)])])
     return g.add("Mul", [g.add("Mul", [x, g.floats(0.5)]), g.add("Add", [erf, g.floats(1)])])
 
 
-_ACTIVATIONS: dict[str, Callable[[_Graph, str], str]] = {
+_ACTIVATIONS: dict[str, Callable[[Graph, str], str]] = {
     "linear": lambda _, x: x,
     "relu": lambda g, x: g.add("Relu", [x]),
     "relu6": lambda g, x: g.add("Clip", [x, g.floats(0), g.floats(6)]),
@@ -264,17 +228,17 @@ def _weights(layer: Layer) -> list[np.ndarray]:
     return [np.asarray(w) for w in layer.get_weights()]
 
 
-def _dense(g: _Graph, layer: Layer, inputs: list[str]) -> str:
+def _dense(g: Graph, layer: Layer, inputs: list[str]) -> str:
     kernel, *bias = _weights(layer)
     product = g.add("MatMul", [inputs[0], g.floats(kernel)])
     return g.add("Add", [product, g.floats(bias[0])]) if bias else product
 
 
-def _channels_first(g: _Graph, x: str) -> str:
+def _channels_first(g: Graph, x: str) -> str:
     return g.add("Transpose", [x], perm=[0, 3, 1, 2])
 
 
-def _channels_last(g: _Graph, x: str) -> str:
+def _channels_last(g: Graph, x: str) -> str:
     # ONNX Runtime cancels the pair of transposes between two convolutions.
     return g.add("Transpose", [x], perm=[0, 2, 3, 1])
 
@@ -296,7 +260,7 @@ def _need_channels_last(layer: Layer) -> None:
         raise ExportError(f"layer {layer.name!r} is channels_first, expected channels_last, Keras' default")
 
 
-def _convolution(g: _Graph, layer: Layer, inputs: list[str]) -> str:
+def _convolution(g: Graph, layer: Layer, inputs: list[str]) -> str:
     _need_channels_last(layer)
     kernel, *bias = _weights(layer)
     groups = getattr(layer, "groups", 1)
@@ -318,8 +282,8 @@ def _convolution(g: _Graph, layer: Layer, inputs: list[str]) -> str:
     return _channels_last(g, result)
 
 
-def _pool(kind: str) -> Callable[[_Graph, Layer, list[str]], str]:
-    def write(g: _Graph, layer: Layer, inputs: list[str]) -> str:
+def _pool(kind: str) -> Callable[[Graph, Layer, list[str]], str]:
+    def write(g: Graph, layer: Layer, inputs: list[str]) -> str:
         _need_channels_last(layer)
         pads = _pads(layer, layer.pool_size, layer.strides, (1, 1))
         x = _channels_first(g, inputs[0])
@@ -329,15 +293,15 @@ def _pool(kind: str) -> Callable[[_Graph, Layer, list[str]], str]:
     return write
 
 
-def _global_pool(kind: str) -> Callable[[_Graph, Layer, list[str]], str]:
-    def write(g: _Graph, layer: Layer, inputs: list[str]) -> str:
+def _global_pool(kind: str) -> Callable[[Graph, Layer, list[str]], str]:
+    def write(g: Graph, layer: Layer, inputs: list[str]) -> str:
         _need_channels_last(layer)
         return g.add(kind, [inputs[0]], axes=[1, 2], keepdims=int(layer.keepdims))
 
     return write
 
 
-def _normalisation(g: _Graph, layer: Layer, inputs: list[str]) -> str:
+def _normalisation(g: Graph, layer: Layer, inputs: list[str]) -> str:
     """Outside training, batch normalisation is one multiplication and one addition a channel."""
     if layer.axis not in (-1, len(layer.input.shape) - 1):
         raise ExportError(f"layer {layer.name!r} normalises axis {layer.axis}, expected the last one")
@@ -349,30 +313,30 @@ def _normalisation(g: _Graph, layer: Layer, inputs: list[str]) -> str:
     return g.add("Add", [g.add("Mul", [inputs[0], g.floats(factor)]), g.floats(beta - mean * factor)])
 
 
-def _rescaling(g: _Graph, layer: Layer, inputs: list[str]) -> str:
+def _rescaling(g: Graph, layer: Layer, inputs: list[str]) -> str:
     return g.add("Add", [g.add("Mul", [inputs[0], g.floats(layer.scale)]), g.floats(layer.offset)])
 
 
-def _reshape(g: _Graph, layer: Layer, inputs: list[str]) -> str:
+def _reshape(g: Graph, layer: Layer, inputs: list[str]) -> str:
     return g.add("Reshape", [inputs[0], g.shape((0, *layer.output.shape[1:]))])
 
 
-def _padding(g: _Graph, layer: Layer, inputs: list[str]) -> str:
+def _padding(g: Graph, layer: Layer, inputs: list[str]) -> str:
     _need_channels_last(layer)
     (top, bottom), (left, right) = layer.padding
     return g.add("Pad", [inputs[0], g.integers([0, top, left, 0, 0, bottom, right, 0])])
 
 
-def _leaky(g: _Graph, layer: Layer, inputs: list[str]) -> str:
+def _leaky(g: Graph, layer: Layer, inputs: list[str]) -> str:
     return g.add("LeakyRelu", [inputs[0]], alpha=float(layer.negative_slope))
 
 
-def _softmax(g: _Graph, layer: Layer, inputs: list[str]) -> str:
+def _softmax(g: Graph, layer: Layer, inputs: list[str]) -> str:
     return g.add("Softmax", [inputs[0]], axis=int(layer.axis))
 
 
-def _of_two(kind: str) -> Callable[[_Graph, Layer, list[str]], str]:
-    def write(g: _Graph, layer: Layer, inputs: list[str]) -> str:
+def _of_two(kind: str) -> Callable[[Graph, Layer, list[str]], str]:
+    def write(g: Graph, layer: Layer, inputs: list[str]) -> str:
         if len(inputs) != 2:
             raise ExportError(f"operation {layer.name!r} has {len(inputs)} tensors, expected 2: no constants, no more")
         return g.add(kind, inputs)
@@ -380,12 +344,12 @@ def _of_two(kind: str) -> Callable[[_Graph, Layer, list[str]], str]:
     return write
 
 
-def _same(_: _Graph, __: Layer, inputs: list[str]) -> str:
+def _same(_: Graph, __: Layer, inputs: list[str]) -> str:
     return inputs[0]
 
 
 # `Activation` and the layers with an activation of their own get it in `_write_layer`.
-_LAYERS: dict[str, Callable[[_Graph, Layer, list[str]], str]] = {
+_LAYERS: dict[str, Callable[[Graph, Layer, list[str]], str]] = {
     "Absolute": lambda g, _, inputs: g.add("Abs", inputs),
     "Activation": _same,
     "Add": lambda g, _, inputs: g.add("Sum", inputs),

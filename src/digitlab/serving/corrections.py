@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from digitlab.errors import ServingError
 from digitlab.serving.answers import images_in, plain_name
+from digitlab.serving.bodies import json_body
 
 MAX_BODY, MOST = 1_000_000, 100
 WANTED = 'expected {"images": n x 28 x 28 numbers, "labels": n digits or null, "file": "name"}'
@@ -36,13 +36,7 @@ class Corrections:
 
     async def _keep(self, request: Request) -> Response:
         """POST /corrections: 28 x 28 images and what they are; null takes an earlier correction back."""
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            raise HTTPException(415, "content type: expected application/json")
-        body = b""
-        async for part in request.stream():
-            body += part
-            if len(body) > MAX_BODY:
-                raise HTTPException(413, f"body: more than {MAX_BODY:,} bytes. Send fewer images at a time")
+        body = await json_body(request, MAX_BODY, "Send fewer images at a time")
         return JSONResponse(await self.in_lane(keep, self.folder, body))
 
 

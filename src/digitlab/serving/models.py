@@ -9,19 +9,20 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from digitlab.errors import ReadingError, ServingError
 from digitlab.serving import jobs
+from digitlab.serving.bodies import json_body
 
 if TYPE_CHECKING:
     from digitlab.reading.reader import Reader
     from digitlab.serving.answers import ReadingOptions
 
 MAX_BODY = 4_000_000
+FEWER = "Send fewer images at a time"
 MOST = 200
 
 
@@ -64,26 +65,16 @@ class Models:
         name = request.query_params.get("model", "")
         return await self.in_lane(path_of, self.runs, name) if name else None
 
-    async def _body(self, request: Request) -> bytes:
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            raise HTTPException(415, "content type: expected application/json")
-        body = b""
-        async for part in request.stream():
-            body += part
-            if len(body) > MAX_BODY:
-                raise HTTPException(413, f"body: more than {MAX_BODY:,} bytes. Send fewer images at a time")
-        return body
-
     async def _predict(self, request: Request) -> Response:
         """POST /models/predict?model=NAME: 28 x 28 images through that network."""
         path = await self.path(request)
-        answer = await self.work(request, predict, path, await self._body(request))
+        answer = await self.work(request, predict, path, await json_body(request, MAX_BODY, FEWER))
         return Response(answer, media_type="application/json")
 
     async def _inside(self, request: Request) -> Response:
         """POST /models/inside?model=NAME: what each layer makes of one image."""
         path = await self.path(request)
-        answer = await self.work(request, inside, path, await self._body(request))
+        answer = await self.work(request, inside, path, await json_body(request, MAX_BODY, FEWER))
         return Response(answer, media_type="application/json")
 
 

@@ -26,6 +26,7 @@ from digitlab.processes import Child
 from digitlab.runs.live import EPOCH, PROGRESS
 from digitlab.runs.states import State
 from digitlab.serving.access import is_loopback
+from digitlab.serving.bodies import json_body
 
 # Seconds between two looks at a run's folder.
 LOOK = 0.4
@@ -118,13 +119,7 @@ class Trainings:
     async def _task(self, request: Request) -> dict[str, Any]:
         if not self._may(request):
             raise HTTPException(403, "training: only from the machine that serves. Start it with --train-from-anywhere")
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            raise HTTPException(415, "content type: expected application/json")
-        body = b""
-        async for part in request.stream():
-            body += part
-            if len(body) > MAX_BODY:
-                raise HTTPException(413, f"body: more than {MAX_BODY:,} bytes")
+        body = await json_body(request, MAX_BODY)
         try:
             task = json.loads(body)
         except (ValueError, RecursionError):
