@@ -5,6 +5,8 @@
     python making/spotter.py draw train 60000 pages/ --fonts node_modules/@fontsource
     python making/spotter.py draw validation 1500 pages/ --fonts node_modules/@fontsource
     python making/spotter.py train pages/ spotter.pt --minutes 60
+    python making/spotter.py train new-pages/ further.pt --start spotter.pt --minutes 60 --rate 1e-3 --batch 16 --forget 0.997
+    python making/spotter.py mean spotter.pt further.pt spotter.pt --share 0.75 --pages new-pages/
     python making/spotter.py export spotter.pt src/digitlab/reading/bundled/spotter.onnx
 
 A convolutional network with a quarter of the ink's resolution: at each place whether a sign's middle is there, which of 18
@@ -336,6 +338,14 @@ def score(state: dict[str, torch.Tensor], data: tuple[list[np.ndarray], list[np.
     )
 
 
+def mean(one: Path, other: Path, out: Path, share: float, pages: Path) -> None:
+    """Write the mean of two states of one training, `share` of the other in it, and score it on validation pages."""
+    first, second = torch.load(one), torch.load(other)
+    state = {k: v.lerp(second[k], share) if v.dtype.is_floating_point else second[k] for k, v in first.items()}
+    torch.save(state, out)
+    score(state, load(pages, "validation"))
+
+
 def export(state: Path, out: Path) -> None:
     """Write the network as ONNX: `ink` (n, 1, h, w) float32, sides divisible by 16, to `signs` (n, 23, h/4, w/4)."""
     model = Spotter()
@@ -368,6 +378,12 @@ def main() -> None:
     verb.add_argument("--start", type=Path)
     verb.add_argument("--rate", type=float, default=2.5e-3)
     verb.add_argument("--forget", type=float, default=0.999)
+    verb = verbs.add_parser("mean")
+    verb.add_argument("one", type=Path)
+    verb.add_argument("other", type=Path)
+    verb.add_argument("out", type=Path)
+    verb.add_argument("--share", type=float, default=0.5, help="of the other, 0 to 1")
+    verb.add_argument("--pages", type=Path, required=True)
     verb = verbs.add_parser("export")
     verb.add_argument("state", type=Path)
     verb.add_argument("out", type=Path)
@@ -387,6 +403,8 @@ def main() -> None:
             options.rate,
             options.forget,
         )
+    elif options.verb == "mean":
+        mean(options.one, options.other, options.out, options.share, options.pages)
     else:
         export(options.state, options.out)
 
