@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import pickle
 import subprocess
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 from helpers.judged_material import DIGITS, HOSTILE, history, make_content, pictures
 
-from digitlab.errors import DigitlabError
+from digitlab.errors import DigitlabError, RunError
 from digitlab.judging.calibration import measure_reliability
 from digitlab.showing import figures
 from digitlab.showing.figures.canvas import BLUE, GREEN, VERMILLION
+from digitlab.showing.figures.process import Drawer
 from digitlab.showing.mosaic import mosaic
 
 
@@ -237,6 +239,32 @@ def test_a_failed_write_leaves_the_old_figure(content, tmp_path, monkeypatch):
 def test_content_travels_to_another_process(content):
     again = pickle.loads(pickle.dumps(content))
     np.testing.assert_array_equal(again.evaluation.mistakes, content.evaluation.mistakes)
+
+
+def test_the_drawing_process_takes_figures_one_order_after_another(content, tmp_path):
+    """Samples, then curves, then the rest in two processes: the same bytes as drawn here."""
+    early = dataclasses.replace(content, evaluation=None, images=content.images[:0], labels=content.labels[:0])
+    with Drawer() as drawer:
+        drawer.draw(tmp_path / "there", dataclasses.replace(early, history={}), figures.OF_DATA)
+        drawer.draw(tmp_path / "there", early, figures.OF_TRAINING)
+        drawer.draw(tmp_path / "there", content, figures.OF_RESULT)
+        drawer.wait()
+    assert (*figures.OF_DATA, *figures.OF_TRAINING, *figures.OF_RESULT) == figures.FIGURES
+    for path in figures.save_figures(tmp_path / "here", content):
+        assert path.read_bytes() == (tmp_path / "there" / path.name).read_bytes(), path.name
+
+
+def test_a_figure_that_cannot_be_drawn_is_said_and_a_stopped_run_ends_the_drawing(content, tmp_path):
+    for names in (figures.OF_RESULT, figures.OF_RESULT[1:2]):  # one of them is drawn by the copy
+        with Drawer() as drawer:
+            drawer.draw(tmp_path, dataclasses.replace(content, evaluation=None), names)
+            with pytest.raises(RunError, match="could not be drawn .*NoneType"):
+                drawer.wait()
+    drawer = Drawer()
+    drawer.__enter__()
+    drawer.draw(tmp_path, content, figures.FIGURES)
+    drawer.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert drawer._process.returncode is not None
 
 
 def test_importing_the_room_loads_nothing_heavy():

@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO
 
 from digitlab.processes.inside import work
@@ -44,19 +46,27 @@ class Child(subprocess.Popen[bytes]):
         module: as in "digitlab.processes".
         answers: whether somebody reads what it prints.
         errors: the same of what it complains of.
+        settings: environment variables, beside those of `environment`.
     """
 
     stdin: BinaryIO
     stdout: BinaryIO
     stderr: BinaryIO
 
-    def __init__(self, module: str, *, answers: bool = False, errors: bool = False) -> None:
+    def __init__(
+        self,
+        module: str,
+        *,
+        answers: bool = False,
+        errors: bool = False,
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         super().__init__(
             python(module),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE if answers else subprocess.DEVNULL,
             stderr=subprocess.PIPE if errors else subprocess.DEVNULL,
-            env=environment(),
+            env={**environment(), **settings},
             start_new_session=True,
         )
 

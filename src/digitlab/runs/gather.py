@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,18 +99,30 @@ def _changes(fields: dict[str, Any]) -> dict[str, Any]:
 
 def figure_content(dataset: Dataset, content: ReportContent) -> FigureContent:
     """What the figures show, small enough to be handed to another process."""
-    from digitlab.showing.figures import FigureContent
-
-    few = slice(500)  # the figure of samples draws from these
-    return FigureContent(
+    return dataclasses.replace(
+        early_content(dataset, content.history),
         class_names=content.class_names,
-        train_images=dataset.train.images[few],
-        train_labels=dataset.train.labels[few],
-        history=content.history,
         images=content.images,
         labels=content.labels,
         probabilities=content.probabilities,
         evaluation=content.evaluation,
+    )
+
+
+def early_content(dataset: Dataset, history: Mapping[str, Sequence[float]] | None = None) -> FigureContent:
+    """What the figures of the data and, given a history, of training show, before the test images are looked at."""
+    from digitlab.showing.figures import FigureContent
+
+    few, none = slice(500), slice(0)  # the figure of samples draws from these
+    return FigureContent(
+        class_names=dataset.class_names,
+        train_images=dataset.train.images[few],
+        train_labels=dataset.train.labels[few],
+        history=history or {},
+        images=dataset.test.images[none],
+        labels=dataset.test.labels[none],
+        probabilities=np.empty((0, len(dataset.class_names)), np.float32),
+        evaluation=None,
     )
 
 

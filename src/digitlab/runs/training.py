@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,6 +21,7 @@ from digitlab.machine import machine, versions
 from digitlab.runs.folder import FORMAT, Run, history_csv, write_arrays, write_json
 from digitlab.runs.gather import (
     dataset_of,
+    early_content,
     figure_content,
     report_content,
     write_card,
@@ -242,10 +243,15 @@ def _carry_out(
     stopwatch: Stopwatch,
 ) -> Run:
     """Train, judge, keep; whatever happens, `run.json` says how far it came. Without a drawer, only train."""
+    from digitlab.showing.figures import OF_DATA, OF_RESULT, OF_TRAINING
+
     try:
         watcher.started(run, dataset, model, state)
+        figures = run.path / "figures"
+        if drawer is not None:
+            drawer.draw(figures, early_content(dataset), OF_DATA)
         _stage(watcher, stopwatch, Stage.TRAIN)
-        _train(run, model, dataset, state, watcher)
+        history = _train(run, model, dataset, state, watcher)
         if drawer is None:
             _stage(watcher, stopwatch, Stage.SAVE)
             _save_model(run, model)
@@ -253,9 +259,10 @@ def _carry_out(
                 state=State.TRAINED, seconds=stopwatch.seconds()
             )  # the checkpoint stays: `resume` judges from it
             return run
+        drawer.draw(figures, early_content(dataset, history), OF_TRAINING)
         content = _judge(run, dataset, model, watcher, stopwatch)
         _stage(watcher, stopwatch, Stage.DRAW)
-        drawer.draw(run.path / "figures", figure_content(dataset, content))
+        drawer.draw(figures, figure_content(dataset, content), OF_RESULT)
         write_report(run.path / "report.html", content)
         drawer.wait()
         # Written once more, which is quick the second time: report, run.json and terminal say the same seconds.
@@ -272,8 +279,10 @@ def _carry_out(
     return run
 
 
-def _train(run: Run, model: Any, dataset: Dataset, state: TrainState | None, watcher: Watcher) -> None:
-    """Train the model, a checkpoint an epoch."""
+def _train(
+    run: Run, model: Any, dataset: Dataset, state: TrainState | None, watcher: Watcher
+) -> Mapping[str, Sequence[float]]:
+    """Train the model, a checkpoint an epoch; gives the history."""
     from digitlab.learning import engine
     from digitlab.learning.batches import LabelledImages
 
@@ -295,6 +304,7 @@ def _train(run: Run, model: Any, dataset: Dataset, state: TrainState | None, wat
     )
     # A kill between the checkpoint and the history of the last epoch leaves the history a row short.
     write_atomically(run.path / "history.csv", history_csv(state.history))
+    return state.history
 
 
 def _judge(run: Run, dataset: Dataset, model: Any, watcher: Watcher, stopwatch: Stopwatch) -> ReportContent:

@@ -1,7 +1,7 @@
 """Every figure of a run, written as PNG and SVG.
 
-A process beside the training loop calls `warm_up()` while there is nothing to draw yet, and `save_figures()` when the
-test pictures have been judged.
+A process beside the training loop calls `warm_up()` while there is nothing to draw yet, and `save_figures()` as soon as
+there is: the samples while training runs, the curves when it ends, the rest when the test pictures have been judged.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from digitlab.showing.figures.mosaics import draw_mistakes, draw_predictions, dr
 from digitlab.showing.figures.plots import draw_confusion, draw_curves, draw_reliability
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import numpy as np
     import numpy.typing as npt
@@ -35,6 +35,8 @@ FIGURES = (
     "misclassified",
     "reliability",
 )
+# What can be drawn before training, before the test images are judged, and only then.
+OF_DATA, OF_TRAINING, OF_RESULT = FIGURES[:1], FIGURES[1:2], FIGURES[2:]
 DPI = 150
 
 
@@ -50,7 +52,7 @@ class FigureContent:
         images: uint8 (n, h, w), the test pictures.
         labels: integer (n,).
         probabilities: float (n, k).
-        evaluation: What `evaluate` said about them.
+        evaluation: What `evaluate` said about them; None where only `OF_DATA` and `OF_TRAINING` are drawn.
     """
 
     class_names: Sequence[str]
@@ -60,7 +62,7 @@ class FigureContent:
     images: npt.NDArray[np.uint8]
     labels: npt.NDArray[np.integer]
     probabilities: npt.NDArray[np.floating]
-    evaluation: Evaluation
+    evaluation: Evaluation | None
 
 
 def warm_up() -> None:
@@ -80,24 +82,29 @@ def warm_up() -> None:
         matplotlib.font_manager.findfont(matplotlib.font_manager.FontProperties(weight=weight))
 
 
-def draw_all(content: FigureContent) -> Iterator[tuple[str, Figure]]:
+def draw_all(content: FigureContent, names: Sequence[str] = FIGURES) -> Iterator[tuple[str, Figure]]:
     """Draw the figures of a run one after the other.
 
     Args:
         content: What they show.
+        names: Which, of `FIGURES`.
 
     Yields:
-        Name (as in `FIGURES`) and figure.
+        Name and figure.
     """
-    c, e = content, content.evaluation
+    c, e = content, cast("Evaluation", content.evaluation)
     test = (c.images, c.labels, c.probabilities, c.class_names)
-    yield "sample-images", _figure(draw_samples(c.train_images, c.train_labels, c.class_names))
-    yield "training-curves", _figure(draw_curves(c.history)[0])
-    yield "confusion-matrix", _figure(draw_confusion(e.confusion, c.class_names, "count"))
-    yield "confusion-matrix-by-row", _figure(draw_confusion(e.confusion, c.class_names, "row"))
-    yield "sample-predictions", _figure(draw_predictions(*test))
-    yield "misclassified", _figure(draw_mistakes(*test, mistakes=e.mistakes, doubtful=e.doubtful))
-    yield "reliability", _figure(draw_reliability(e.reliability, e.calibrated_reliability)[0])
+    draw: dict[str, Callable[[], Axes]] = {
+        "sample-images": lambda: draw_samples(c.train_images, c.train_labels, c.class_names),
+        "training-curves": lambda: draw_curves(c.history)[0],
+        "confusion-matrix": lambda: draw_confusion(e.confusion, c.class_names, "count"),
+        "confusion-matrix-by-row": lambda: draw_confusion(e.confusion, c.class_names, "row"),
+        "sample-predictions": lambda: draw_predictions(*test),
+        "misclassified": lambda: draw_mistakes(*test, mistakes=e.mistakes, doubtful=e.doubtful),
+        "reliability": lambda: draw_reliability(e.reliability, e.calibrated_reliability)[0],
+    }
+    for name in names:
+        yield name, _figure(draw[name]())
 
 
 def _figure(ax: Axes) -> Figure:
@@ -105,15 +112,16 @@ def _figure(ax: Axes) -> Figure:
     return cast("Figure", ax.figure)
 
 
-def save_figures(folder: str | os.PathLike[str], content: FigureContent) -> list[Path]:
-    """Write every figure as PNG and SVG; the same content gives the same bytes.
+def save_figures(folder: str | os.PathLike[str], content: FigureContent, names: Sequence[str] = FIGURES) -> list[Path]:
+    """Write figures as PNG and SVG; the same content gives the same bytes.
 
     Args:
         folder: Made if it is not there. A file of the same name is replaced whole or not at all.
         content: What they show.
+        names: Which, of `FIGURES`.
 
     Returns:
-        The paths written, PNG before SVG, in the order of `FIGURES`.
+        The paths written, PNG before SVG, in the order of the names.
 
     Raises:
         DigitlabError: The folder cannot be written; files that were there are as they were.
@@ -123,7 +131,7 @@ def save_figures(folder: str | os.PathLike[str], content: FigureContent) -> list
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     written = []
-    for name, figure in draw_all(content):
+    for name, figure in draw_all(content, names):
         # hashsalt: Matplotlib otherwise names clip paths and markers inside an SVG at random.
         with matplotlib.rc_context({"svg.hashsalt": "digitlab", "svg.fonttype": "path"}):
             # Settle the layout once instead of once a format: it takes longer than the drawing itself.
