@@ -9,10 +9,12 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from helpers.command import NoDrawer
 from helpers.judged_material import DIGITS, HOSTILE, history, make_content, pictures
 
 from digitlab.errors import DigitlabError, RunError
 from digitlab.judging.calibration import measure_reliability
+from digitlab.runs import training
 from digitlab.showing import figures
 from digitlab.showing.figures.canvas import BLUE, GREEN, VERMILLION
 from digitlab.showing.figures.process import Drawer
@@ -265,6 +267,24 @@ def test_a_figure_that_cannot_be_drawn_is_said_and_a_stopped_run_ends_the_drawin
     drawer.draw(tmp_path, content, figures.FIGURES)
     drawer.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
     assert drawer._process.returncode is not None
+
+
+def test_a_run_has_each_figure_drawn_as_soon_as_there_is_something_to_draw(small, tmp_path, monkeypatch):
+    orders = []
+
+    class Recorder(NoDrawer):
+        def draw(self, folder, content, names):
+            orders.append((names, {path.name for path in folder.parent.iterdir()}, len(content.images)))
+
+    monkeypatch.setattr("digitlab.showing.figures.process.Drawer", Recorder)
+    training.train("linear", data=small, epochs=1, folder=tmp_path)
+    (of_data, begun, _), (of_training, trained, none), (of_result, judged, images) = orders
+    assert (of_data, of_training, of_result) == (figures.OF_DATA, figures.OF_TRAINING, figures.OF_RESULT)
+    assert "history.csv" not in begun
+    assert "history.csv" in trained
+    assert "metrics.json" in judged - trained
+    assert "model.keras" not in judged  # saved while the figures are drawn
+    assert (none, images) == (0, len(small.test))
 
 
 def test_importing_the_room_loads_nothing_heavy():

@@ -198,7 +198,7 @@ def deep(recipe: Recipe, classes: int) -> Model:
 
 
 def contrast(recipe: Recipe, classes: int) -> Any:
-    """Local contrast without parameters, then four convolutions of 24 to 96 filters; the network of `robust`.
+    """Local contrast without parameters, then four convolutions of 32 to 128 filters; the network of `robust`.
 
     Args:
         recipe: Uses activation, batch_norm, dropout, output.
@@ -206,18 +206,18 @@ def contrast(recipe: Recipe, classes: int) -> Any:
 
     Example:
         >>> contrast(Recipe(network="contrast", batch_norm=True), classes=10).count_params()
-        144922
+        213546
     """
     layers = import_keras().layers
     return import_keras().Sequential(
         [
             *_pixels(recipe),
-            local_contrast((5, 9), 0.1),
-            *_convolution(recipe, 24),
+            local_contrast((3, 5, 9), 0.1),
+            *_convolution(recipe, 32),
             layers.MaxPooling2D(),
-            *_convolution(recipe, 48),
+            *_convolution(recipe, 64),
             layers.MaxPooling2D(),
-            *_convolution(recipe, 96, padding="same"),
+            *_convolution(recipe, 128, padding="same"),
             *_convolution(recipe, 96),
             layers.Flatten(),
             *_decide(recipe, classes),

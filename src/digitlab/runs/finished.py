@@ -57,7 +57,7 @@ def report(reference: Reference | Group, *, data: Dataset | None = None, folder:
     for place in (subject.path, subject.path / "figures"):
         remove_leftovers(place)
     content = report_content(subject, dataset, first_weights(subject.model))
-    save_figures(subject.path / "figures", figure_content(dataset, content))
+    save_figures(subject.path / "figures", figure_content(subject, dataset))
     write_report(subject.path / "report.html", content)
     write_card(subject)
     return subject.path / "report.html"

@@ -97,15 +97,14 @@ def _changes(fields: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in named.to_dict().items() if key != "seed" and fields.get(key) != value}
 
 
-def figure_content(dataset: Dataset, content: ReportContent) -> FigureContent:
-    """What the figures show, small enough to be handed to another process."""
+def figure_content(run: Run, dataset: Dataset) -> FigureContent:
+    """What the figures of a judged run show, small enough to be handed to another process."""
     return dataclasses.replace(
-        early_content(dataset, content.history),
-        class_names=content.class_names,
-        images=content.images,
-        labels=content.labels,
-        probabilities=content.probabilities,
-        evaluation=content.evaluation,
+        early_content(dataset, run.history),
+        images=dataset.test.images,
+        labels=dataset.test.labels,
+        probabilities=run.predictions["test_probabilities"],
+        evaluation=run.evaluation,
     )
 
 

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -251,7 +251,7 @@ def _carry_out(
         if drawer is not None:
             drawer.draw(figures, early_content(dataset), OF_DATA)
         _stage(watcher, stopwatch, Stage.TRAIN)
-        history = _train(run, model, dataset, state, watcher)
+        _train(run, model, dataset, state, watcher)
         if drawer is None:
             _stage(watcher, stopwatch, Stage.SAVE)
             _save_model(run, model)
@@ -259,10 +259,12 @@ def _carry_out(
                 state=State.TRAINED, seconds=stopwatch.seconds()
             )  # the checkpoint stays: `resume` judges from it
             return run
-        drawer.draw(figures, early_content(dataset, history), OF_TRAINING)
-        content = _judge(run, dataset, model, watcher, stopwatch)
+        drawer.draw(figures, early_content(dataset, run.history), OF_TRAINING)
+        _judge(run, dataset, model, watcher, stopwatch)
+        # Before the model is saved, so that the figures are drawn meanwhile.
+        drawer.draw(figures, figure_content(run, dataset), OF_RESULT)
+        content = _save(run, dataset, model, watcher, stopwatch)
         _stage(watcher, stopwatch, Stage.DRAW)
-        drawer.draw(figures, figure_content(dataset, content), OF_RESULT)
         write_report(run.path / "report.html", content)
         drawer.wait()
         # Written once more, which is quick the second time: report, run.json and terminal say the same seconds.
@@ -279,10 +281,8 @@ def _carry_out(
     return run
 
 
-def _train(
-    run: Run, model: Any, dataset: Dataset, state: TrainState | None, watcher: Watcher
-) -> Mapping[str, Sequence[float]]:
-    """Train the model, a checkpoint an epoch; gives the history."""
+def _train(run: Run, model: Any, dataset: Dataset, state: TrainState | None, watcher: Watcher) -> None:
+    """Train the model, a checkpoint an epoch."""
     from digitlab.learning import engine
     from digitlab.learning.batches import LabelledImages
 
@@ -304,14 +304,12 @@ def _train(
     )
     # A kill between the checkpoint and the history of the last epoch leaves the history a row short.
     write_atomically(run.path / "history.csv", history_csv(state.history))
-    return state.history
 
 
-def _judge(run: Run, dataset: Dataset, model: Any, watcher: Watcher, stopwatch: Stopwatch) -> ReportContent:
-    """Look at the test images, once; keep model, predictions and numbers."""
+def _judge(run: Run, dataset: Dataset, model: Any, watcher: Watcher, stopwatch: Stopwatch) -> None:
+    """Look at the test images, once; keep the predictions and their numbers."""
     _stage(watcher, stopwatch, Stage.JUDGE)
     from digitlab.judging import evaluate as judge
-    from digitlab.learning.models import first_weights
     from digitlab.learning.predict import predict
 
     arrays = {
@@ -326,10 +324,16 @@ def _judge(run: Run, dataset: Dataset, model: Any, watcher: Watcher, stopwatch: 
         validation=(arrays["validation_probabilities"], dataset.validation.labels) if len(dataset.validation) else None,
         doubtful=dataset.doubtful,
     )
-    _stage(watcher, stopwatch, Stage.SAVE)
-    _save_model(run, model)
     write_arrays(run.path / "predictions.npz", arrays)
     write_json(run.path / "metrics.json", {"format": FORMAT, "test": evaluation.to_dict()})
+
+
+def _save(run: Run, dataset: Dataset, model: Any, watcher: Watcher, stopwatch: Stopwatch) -> ReportContent:
+    """Keep the model, also as ONNX; gives what the report shows."""
+    _stage(watcher, stopwatch, Stage.SAVE)
+    from digitlab.learning.models import first_weights
+
+    _save_model(run, model)
     try:
         export_model(model, run.path / "model.onnx", dataset.test.images[:200], run.metadata)
     except ExportError as error:  # a user's own layers; the run is whole without it
