@@ -168,7 +168,7 @@ def main() -> None:
             "95 % interval of the mean",
             "seeds averaged",
             "validation",
-            "training a seed",
+            "epochs x the quickest one",
             "compiling",
         ],
         [
@@ -190,7 +190,8 @@ def main() -> None:
     print("\n" + body)
     if options.write:
         ROWS.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
-        each = "Each row by `python benchmarks/accuracy.py RECIPE --seeds SEEDS --write`, the last of them:"
+        each = "The whole command, from its start to the report, is timed for `mlp` in the table above this one. "
+        each += "Each row by `python benchmarks/accuracy.py RECIPE --seeds SEEDS --write`, the last of them:"
         results.write_section("accuracy", "Accuracy of the recipes", f"{body}\n\n{each} {results.provenance()}")
         results.write_readme("recipes", readme_table(rows))
 

@@ -27,10 +27,18 @@ def provenance(extra: str = "") -> str:
     packages = ", ".join(f"{name} {version}" for name, version in versions().items())
     # Paths are a matter of the machine (`--peers /some/where`), so they stay out.
     words = [word for word in sys.argv[1:] if "/" not in word and word != "--peers"]
-    command = "python " + " ".join(["benchmarks/" + Path(sys.argv[0]).name, *words])
+    command = "python " + " ".join([_own_path(), *words])
     return (
         f"{datetime.date.today().isoformat()}; {found['processor']}, {found['cores']} cores, {found['system']}; "
         f"{packages}{'; ' + extra if extra else ''}. Command: `{command}`"
+    )
+
+
+def _own_path() -> str:
+    """The program that runs, as it is called from the repository."""
+    script = Path(sys.argv[0]).resolve()
+    return (
+        script.relative_to(RESULTS.parents[1]).as_posix() if script.is_relative_to(RESULTS.parents[1]) else script.name
     )
 
 

@@ -1,4 +1,4 @@
-"""Handwritten digits from pictures to a saved model: look, train, judge, see the mistakes, save and load.
+"""Handwritten digits from images to a saved model: look, train, judge, see the mistakes, save and load.
 
 Run it with: python examples/mnist_classification.py --epochs 5 --folder digits
 """
@@ -18,14 +18,14 @@ from digitlab.showing.figures import draw_confusion, draw_curves, draw_mistakes,
 
 options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 options.add_argument("--epochs", type=int, default=5, help="passes over the training images")
-options.add_argument("--folder", type=Path, default=Path("digits"), help="where pictures and model go")
+options.add_argument("--folder", type=Path, default=Path("digits"), help="where images and model go")
 options = options.parse_args()
 options.folder.mkdir(parents=True, exist_ok=True)
 
-# Load and look: 28 x 28 pixels from 0 (paper) to 255 (ink), and the digit each picture shows.
+# Load and look: 28 x 28 pixels from 0 (paper) to 255 (ink), and the digit each image shows.
 mnist = digitlab.load()
 train, validation, test, names = mnist.train, mnist.validation, mnist.test, mnist.class_names
-print(f"{len(train):,} training, {len(validation):,} validation and {len(test):,} test pictures")
+print(f"{len(train):,} training, {len(validation):,} validation and {len(test):,} test images")
 draw_samples(train.images[:500], train.labels[:500], names).figure.savefig(options.folder / "samples.png")
 
 # Build: 784 pixels, 128 hidden units, 10 probabilities. The model divides by 255 itself, so nobody can forget it.
@@ -35,12 +35,12 @@ model = keras.Sequential([*preparation, layers.Dense(128, activation="relu"), la
 model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
 model.summary()
 
-# Train. The validation pictures show how it goes; the test pictures wait.
+# Train. The validation images show how it goes; the test images wait.
 kept_apart = (validation.images, validation.labels)
 fitted = model.fit(train.images, train.labels, epochs=options.epochs, validation_data=kept_apart, verbose=2)
 draw_curves({"epoch": [e + 1 for e in fitted.epoch], **fitted.history})[0].figure.savefig(options.folder / "curves.png")
 
-# Judge, once, on pictures that it has never seen.
+# Judge, once, on images that it has never seen.
 probabilities = model.predict(test.images, verbose=0)
 result = evaluate(probabilities, test.labels, doubtful=mnist.doubtful)
 low, high = result.accuracy_interval
@@ -51,8 +51,8 @@ draw_confusion(result.confusion, names).figure.savefig(options.folder / "confusi
 draw_predictions(*judged).figure.savefig(options.folder / "predictions.png")
 draw_mistakes(*judged, doubtful=mnist.doubtful).figure.savefig(options.folder / "mistakes.png")
 
-# Save, load, and read a picture with the loaded model: raw pixels in, probabilities out.
+# Save, load, and read an image with the loaded model: raw pixels in, probabilities out.
 model.save(options.folder / "model.keras")
 loaded = keras.models.load_model(options.folder / "model.keras")
 assert np.allclose(loaded.predict(test.images[:100], verbose=0), probabilities[:100], atol=1e-6)
-print(f"the first test picture is a {loaded.predict(test.images[:1], verbose=0).argmax()}; all in {options.folder}/")
+print(f"the first test image is a {loaded.predict(test.images[:1], verbose=0).argmax()}; all in {options.folder}/")

@@ -1,4 +1,4 @@
-"""Execute notebooks/tour.py and write it as notebooks/tour.ipynb, outputs kept.
+"""Execute notebooks/tour.py, check what its text claims, and write it as notebooks/tour.ipynb, outputs kept.
 
 Run it after every change of tour.py:
 
@@ -17,6 +17,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 HERE = Path(__file__).parent
+# What the text claims of the results, checked on what the cells left; a learner who reads it must see it.
+CLAIMS = """
+assert before.max() < 0.5 and 0.96 < result.accuracy < 0.99
+assert run.evaluation.accuracy > result.accuracy
+assert cnn.evaluation.accuracy > dense.evaluation.accuracy and cnn.info["parameters"] < dense.info["parameters"]
+assert augmented.evaluation.accuracy > dense.evaluation.accuracy and accuracy_when_moved(dense)[3] < 0.5
+assert accuracy_when_moved(augmented)[3] > accuracy_when_moved(dense)[3] + 0.2 and rows.shape == (5, 10, 28, 28)
+assert tries["dropout"].history["loss"][-1] > tries["plain"].history["loss"][-1]
+assert judged.temperature > 1 and judged.calibrated_calibration_error < judged.calibration_error
+assert [int(answer.argmax()) == 7 for answer in answers] == [False, False, False, True]
+assert reading.lines == [truth[0], truth[1] + " ?", truth[2]]
+assert sum(a != b for a, b in zip("".join(own.lines), "".join(reading.lines), strict=True)) <= 2
+"""
 
 
 class Cell(NamedTuple):
@@ -57,11 +70,13 @@ def main() -> None:
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }
+    notebook.cells.append(new["code"](CLAIMS, id="claims"))
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
     with tempfile.TemporaryDirectory() as folder:
         nbclient.NotebookClient(
             notebook, timeout=600, record_timing=False, resources={"metadata": {"path": folder}}
-        ).execute()
+        ).execute()  # raises for a cell that fails, the claims too
+    del notebook.cells[-1]
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):
             if output.get("name") == "stderr":

@@ -15,6 +15,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # The pages that tests read are made by what made the data of the shipped networks.
 sys.path.insert(0, str(Path(__file__).parents[1] / "making"))
 
+# Where Python may keep no bytecode, each process that the tests start spends 15 s compiling Keras and JAX anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("MPLBACKEND", "agg")
 # Most of the tests' time went into optimising programs that then run for milliseconds; the engine's tests take half as

@@ -168,7 +168,7 @@ def test_no_mistakes_is_a_sentence_and_no_picture():
     run = make_content(50, skill=40.0)
     ax = figures.draw_mistakes(run.images, run.labels, run.probabilities, DIGITS)
     assert not ax.images
-    assert "all 50 pictures" in texts(ax)[0]
+    assert "all 50 images" in texts(ax)[0]
 
 
 def test_reliability_draws_the_filled_bins_before_and_after():

@@ -125,8 +125,8 @@ def truncated() -> bytes:
     ("body", "says"),
     [
         (b"", "0 bytes"),
-        (b"just a letter, no picture", "not a picture"),
-        (b"\x89PNG\r\n\x1a\n" + b"\0" * 40, "picture"),
+        (b"just a letter, no picture", "not an image"),
+        (b"\x89PNG\r\n\x1a\n" + b"\0" * 40, "image"),
         (truncated(), "damaged"),
         (bomb(), "megapixels"),
     ],

@@ -77,7 +77,7 @@ def test_samples_are_distinct_and_even(labels: np.ndarray, per_class: int, seed:
 def test_samples_follow_the_seed() -> None:
     labels = np.arange(1000) % 10
     assert sample_indices(labels, 3, 1).tolist() != sample_indices(labels, 3, 2).tolist()
-    with pytest.raises(DataError, match="0 pictures per class"):
+    with pytest.raises(DataError, match="0 images per class"):
         sample_indices(labels, 0)
 
 
@@ -153,7 +153,7 @@ def test_grid_image_names_make_room() -> None:
 
 
 def test_grid_image_refuses_nothing_to_draw() -> None:
-    with pytest.raises(DataError, match="no pictures"):
+    with pytest.raises(DataError, match="no images"):
         grid_image(np.zeros((0, 28, 28), np.uint8))
     with pytest.raises(DataError, match="0 columns"):
         grid_image(np.zeros((1, 28, 28), np.uint8), columns=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import subprocess
@@ -149,13 +150,18 @@ LAWS = {
 }
 
 
+@functools.cache
+def _read_as_it_is(seed: int) -> str:
+    return READER.read(np.asarray(page_of(*mnist("validation"), seed).image)).text
+
+
 @pytest.mark.parametrize("law", LAWS)
 def test_what_does_not_change_the_writing_does_not_change_the_text(law: str) -> None:
     changed = total = 0
     for seed in range(700, 708):
         page = page_of(*mnist("validation"), seed)
         pixels = np.asarray(page.image)
-        here, there = READER.read(pixels).text, READER.read(LAWS[law](pixels)).text
+        here, there = _read_as_it_is(seed), READER.read(LAWS[law](pixels)).text
         changed += distance(there, here)
         total += len(here)
     # Noise, shade and rulings lie differently under a coarse grid: a digit on the edge between two may tip over.
@@ -176,7 +182,7 @@ def test_tempering_keeps_the_order() -> None:
 
 def test_most_letters_and_marks_are_refused_and_hardly_a_digit() -> None:
     made = non_digits("test", np.random.default_rng(3))
-    readings = [READER.read(next(made)[1]) for _ in range(100)]
+    readings = [READER.read(next(made)[1]) for _ in range(60)]
     assert np.mean([all(digit.rejected for digit in reading.digits) for reading in readings]) >= 0.8
     assert all(digit.reason for reading in readings for digit in reading.digits if digit.rejected)
     assert np.mean(READER.likeness(IMAGES) < READER.least_likeness) <= 0.01

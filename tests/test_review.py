@@ -70,7 +70,7 @@ def test_the_page_gives_out_the_corrected_table(browser: Any, written: Path, wid
     watch(page, troubles, lambda url: url.startswith((address, "data:", "blob:null")), console=True)
     page.goto(address)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert "1 picture could not be read" in page.inner_text("summary >> nth=0")
+    assert "1 image could not be read" in page.inner_text("summary >> nth=0")
 
     def download() -> list[dict[str, str]]:
         with page.expect_download() as waiting:

@@ -239,7 +239,7 @@ def test_errors_are_said(visit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     page = visit(quiet=False)  # the browser itself notes the status 400
     drop(page, "drop", b"no picture at all", "note.png")
     page.wait_for_selector("#error:not([hidden])")
-    assert page.inner_text("#error").startswith("note.png: not a picture in a format that is read, expected PNG")
+    assert page.inner_text("#error").startswith("note.png: not an image in a format that is read, expected PNG")
     assert page.is_hidden("#picture")
     page.click("#clear")
     page.wait_for_selector("#error", state="hidden")

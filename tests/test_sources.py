@@ -276,7 +276,7 @@ def save_npz(path: Path, **changes: np.ndarray | None) -> Path:
         ("x_train", np.full((40, 28, 28), 300, np.int16), ["x_train holds 300 to 300"]),
         ("x_train", np.zeros((40, 784), np.uint8), ["x_train has shape (40, 784)", "expected (n, 28, 28)"]),
         ("x_train", np.zeros((40, 28, 28, 3), np.uint8), ["x_train has shape (40, 28, 28, 3)"]),
-        ("x_train", np.zeros((40, 32, 32), np.uint8), ["x_train: pictures of 32 x 32 pixels, expected 28 x 28"]),
+        ("x_train", np.zeros((40, 32, 32), np.uint8), ["x_train: images of 32 x 32 pixels, expected 28 x 28"]),
         ("y_train", np.zeros(39, np.uint8), ["y_train: 39 labels for the 40 images"]),
         ("y_train", np.full(40, 12), ["y_train: label 12 at position 0, expected 0 to 9"]),
         ("y_train", np.full(40, -1), ["y_train holds -1 to -1"]),
@@ -401,12 +401,12 @@ def test_picture_errors_name_file_and_remedy(tmp_path: Path) -> None:
 
     folder = fresh()
     (folder / "1" / "note.png").write_text("not a picture")
-    refused(folder, str(folder / "1" / "note.png"), "not a picture", "renamed or cut off")
+    refused(folder, str(folder / "1" / "note.png"), "not an image", "renamed or cut off")
 
     folder = fresh()
     whole = (folder / "1" / "1.png").read_bytes()
     (folder / "1" / "1.png").write_bytes(whole[: len(whole) // 2])
-    refused(folder, str(folder / "1" / "1.png"), "damaged picture", "cut off")
+    refused(folder, str(folder / "1" / "1.png"), "damaged image", "cut off")
     (folder / "1" / "1.png").write_bytes(b"")
     refused(folder, str(folder / "1" / "1.png"), "0 bytes")
 
@@ -421,7 +421,7 @@ def test_picture_errors_name_file_and_remedy(tmp_path: Path) -> None:
     folder = fresh()
     (folder / "7").mkdir()
     (folder / "7" / ".keep").touch()
-    refused(folder, f"{folder / '7'}: an empty class", "expected at least one picture")
+    refused(folder, f"{folder / '7'}: an empty class", "expected at least one image")
 
     folder = fresh()
     (folder / "1" / "deeper").mkdir()
@@ -433,7 +433,7 @@ def test_picture_errors_name_file_and_remedy(tmp_path: Path) -> None:
 
     refused(write_pictures(tmp_path / "one", strokes(3), np.zeros(3, int)), "1 class folders, expected 2 to 100")
     refused(write_pictures(tmp_path / "many", strokes(101), np.arange(101)), "101 class folders, expected 2 to 100")
-    refused(write_pictures(tmp_path / "lonely", strokes(3), np.array([0, 0, 1])), "1 picture, expected at least 2")
+    refused(write_pictures(tmp_path / "lonely", strokes(3), np.array([0, 0, 1])), "1 image, expected at least 2")
 
     write_pictures(tmp_path / "split" / "train", strokes(4), np.array([0, 1, 2, 2]))
     refused(tmp_path / "split", "sub-folders train, expected train and test")

@@ -21,13 +21,13 @@ import re
 import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from workplace import workplace
 
 from digitlab.collecting.collection import Collection, Labelled
 from digitlab.data import Dataset, Split
@@ -36,6 +36,7 @@ from digitlab.files import write_atomically
 from digitlab.learning import engine, optimizer, predict
 from digitlab.learning import models as learning_models
 from digitlab.learning.state import TrainState
+from digitlab.processes.inside import end_with_parent
 from digitlab.runs import finished, group_training, training
 from digitlab.runs.folder import Run
 from digitlab.showing import figures
@@ -254,6 +255,7 @@ def child(
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         message, _, count = content.decode(errors="replace").rpartition("|")
         return code, message, int(count or 0)
+    end_with_parent()
     code, message, done = 2, "", 0
     chance = random.Random(at)
 
@@ -341,17 +343,14 @@ def trouble(folder: Path, number: int, kind: str, at: int, whole: Path, dataset:
         shutil.rmtree(run, ignore_errors=True)
 
 
-def main() -> None:
-    """Strike at one operation after another; print and perhaps write what came of it."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--count", type=int, default=1000)
-    parser.add_argument("--seconds", type=float, default=300)
-    parser.add_argument("--seed", type=int, default=3)
-    parser.add_argument("--write", action="store_true", help="write the figures into RESULTS.md")
-    options = parser.parse_args()
-    replace_the_network()
-    dataset, chance = data(), random.Random(options.seed)
-    folder = Path(tempfile.mkdtemp(prefix="digitlab-kills-"))
+Tried = collections.Counter[tuple[str, str]]
+Bad = collections.Counter[tuple[str, str, str]]
+
+
+def campaign(
+    folder: Path, dataset: Dataset, chance: random.Random, most: int, seconds: float
+) -> tuple[int, dict[str, int], Tried, Bad]:
+    """Strike at one operation after another: faults, operations of each job, faults of each kind, what went wrong."""
     os.environ["XDG_STATE_HOME"] = str(folder / "state")
     code, message, operations = child(folder, lambda: work(folder, "whole", False, dataset))
     if code:
@@ -370,11 +369,11 @@ def main() -> None:
             raise SystemExit(f"{what}, without any fault: {message}")
         wanted[what] = everything(place)
         shutil.rmtree(place)
-    tried: collections.Counter[tuple[str, str]] = collections.Counter()
-    bad: collections.Counter[tuple[str, str, str]] = collections.Counter()
-    end = time.monotonic() + options.seconds
+    tried: Tried = collections.Counter()
+    bad: Bad = collections.Counter()
+    end = time.monotonic() + seconds
     number = 0
-    while number < options.count and time.monotonic() < end:
+    while number < most and time.monotonic() < end:
         kind, what = (
             ("SIGKILL", "ENOSPC", "EIO")[number % 3],
             ["train and resume", *JOBS][number // 3 % (1 + len(JOBS))],
@@ -389,7 +388,21 @@ def main() -> None:
         if found:
             bad[what, kind, re.sub(r"r?\d{2,}", "N", found)] += 1
         number += 1
-    shutil.rmtree(folder, ignore_errors=True)
+    return number, counts, tried, bad
+
+
+def main() -> None:
+    """Strike at one operation after another; print and perhaps write what came of it."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--seed", type=int, default=3)
+    parser.add_argument("--write", action="store_true", help="write the figures into RESULTS.md")
+    options = parser.parse_args()
+    replace_the_network()
+    dataset, chance = data(), random.Random(options.seed)
+    with workplace() as folder:
+        number, counts, tried, bad = campaign(folder, dataset, chance, options.count, options.seconds)
     kinds = ("SIGKILL", "ENOSPC", "EIO")
     rows = [
         [what, str(counts[what]), *(f"{tried[what, kind]:,}" for kind in kinds),
@@ -404,8 +417,8 @@ def main() -> None:
         import results
 
         table = results.table(["what", "file operations", *kinds, "not as it should be"], rows)
-        words = f"{number:,} faults, one each, at the operations in turn; a whole run of it makes 1,000."
-        words += " The machine had other work."
+        words = f"{number:,} faults, at the operations in turn; 1,000 were wanted."
+        words += f" The machine had other work: load {os.getloadavg()[0]:.1f}."
         body = f"{table}\n\n{words}\n\n{results.provenance()}"
         results.write_section("attack-kills", "Attack: killed, or the disk full, at every file operation", body)
     raise SystemExit(1 if bad else 0)

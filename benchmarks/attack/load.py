@@ -17,6 +17,7 @@ import io
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -24,6 +25,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
+
+from digitlab.processes.inside import end_with_parent
 
 GET = "GET {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 POST = "POST {} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: {}\r\nContent-Length: {}\r\n\r\n"
@@ -141,7 +144,9 @@ async def attack(port: int, process: int, clients: int, dawdlers: int, seconds: 
 def server() -> tuple[subprocess.Popen[str], int]:
     """A server on a free port, ready."""
     command = [sys.executable, "-P", "-m", "digitlab", "serve", "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, preexec_fn=end_with_parent
+    )
     return process, int((process.stdout or io.StringIO()).readline().rpartition(":")[2])
 
 
@@ -180,6 +185,7 @@ def main() -> None:
     parser.add_argument("--slow", type=int, default=50)
     parser.add_argument("--write", action="store_true", help="write the figures into RESULTS.md")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # `timeout` ends the server too
     parts, failed = [], 0
     for dawdlers in (0, options.slow):
         process, port = server()
@@ -193,6 +199,7 @@ def main() -> None:
             f", {dawdlers} slow ones beside" if dawdlers else ""
         )
         memory = f"The server's own process: {tally.memory[0]} MB at first, {max(tally.memory)} MB at most."
+        memory += f" Load of the machine at the end: {os.getloadavg()[0]:.1f}."
         print(title, HEADER, *rows, memory, f"load {os.getloadavg()[0]:.1f}", sep="\n", flush=True)
         failed += sum(int(row[3]) for row in rows)
         parts.append((title, rows, memory))

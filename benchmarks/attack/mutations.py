@@ -1,9 +1,10 @@
 """Mutated images, IDX, npz, run folders, ONNX models and requests: each must be read or refused in a line.
 
-    nice python benchmarks/attack/mutations.py [--seconds 60 | --count 100000] [--seed 1] [--write]
+    nice python benchmarks/attack/mutations.py [--seconds 60] [--count 100000] [--seed 1] [--write]
 
-Each piece is made and read in a worker with a deadline and a memory cap, as `digitlab read` and `serve` do, so that
-what is too much costs one piece; this process only counts. Loopback only, no network: requests go straight into the
+Pieces are made and read in workers with a deadline and a memory cap, as `digitlab read` and `serve` do, so that what is
+too much costs one piece; this process only counts. A worker gets BATCH pieces at a time; if it ends, each of them is
+tried again alone, so that the one that ended it is known. Loopback only, no network: requests go straight into the
 application. Exit code 1 if anything raised what it should not.
 """
 
@@ -27,6 +28,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
+from workplace import workplace
 
 from digitlab.errors import DigitlabError, ProcessError
 from digitlab.processes import Pool, WorkerError
@@ -35,15 +37,16 @@ KINDS = ("image", "idx", "npz", "run", "onnx", "request")
 HOME = Path(__file__).parents[2]
 KEPT = HOME / "tests" / "data" / "run-format-1"
 DEADLINE = 10.0
+BATCH = 20
 
 
 class Subjects:
-    """What is mutated; made once in each worker."""
+    """What is mutated; made once in each worker, in a folder of its own below `folder`."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: str) -> None:
         from digitlab.reading.reader import BUNDLED, Reader
 
-        self.folder = Path(tempfile.mkdtemp(prefix="digitlab-attack-"))
+        self.folder = Path(tempfile.mkdtemp(dir=folder))
         self.reader = Reader(threads=1)
         self.images = list(_images())
         self.idx = [b"\0\0\x08\x03" + bytes([0, 0, 0, 3, 0, 0, 0, 28, 0, 0, 0, 28]) + bytes(3 * 784)]
@@ -148,18 +151,26 @@ def changed_json(content: bytes, chance: random.Random) -> bytes:
     return json.dumps(values).encode("utf-8")
 
 
-def attempt(subjects: Subjects, kind: str, seed: int) -> bytes:
+def attempt(subjects: Subjects, kind: str, seeds: list[int]) -> bytes:
+    """Pieces one after another: what came of each, and its seconds, as JSON."""
+    came = []
+    for seed in seeds:
+        begun = time.monotonic()
+        came.append((_attempt(subjects, kind, seed), time.monotonic() - begun))
+    return json.dumps(came).encode()
+
+
+def _attempt(subjects: Subjects, kind: str, seed: int) -> str:
     """One piece; "read" or "refused", anything else is a finding."""
-    chance = random.Random(f"{kind} {seed}")
     try:
-        came: str = globals()[f"_{kind}"](subjects, chance)
-        return came.encode()
+        came: str = globals()[f"_{kind}"](subjects, random.Random(f"{kind} {seed}"))
+        return came
     except DigitlabError as error:
-        return (
-            b"refused"
-            if str(error).isprintable()
-            else b"FINDING: not one printable line: " + ascii(str(error)).encode()
-        )
+        return "refused" if str(error).isprintable() else f"FINDING: not one printable line: {str(error)!a}"
+    except Exception as error:
+        if isinstance(error, MemoryError) or "bad_alloc" in str(error) or "allocate memory" in str(error):
+            raise  # as `digitlab.processes` tells it: the cap held
+        return f"FINDING: {type(error).__name__}: {error}"[:2000]
 
 
 def _image(subjects: Subjects, chance: random.Random) -> str:
@@ -281,8 +292,66 @@ async def _ask(app: Any, path: str, query: bytes, headers: list[tuple[bytes, byt
     return sent
 
 
+class Campaign:
+    """What came of all pieces so far.
+
+    Args:
+        folder: where workers make their files.
+        workers: how many at once.
+        kinds: what is mutated, in turn.
+    """
+
+    def __init__(self, folder: Path, workers: int, kinds: list[str]) -> None:
+        os.environ["PYTHONPATH"] = str(Path(__file__).parent)
+        from mutations import Subjects as Made  # by the name that workers find it under
+        from mutations import attempt as work
+
+        self.counts: collections.Counter[tuple[str, str]] = collections.Counter()
+        self.longest: collections.defaultdict[str, float] = collections.defaultdict(float)
+        self.findings: list[str] = []
+        self.kinds, self._work, self._ahead = kinds, work, 2 * workers
+        self._pool = Pool(workers, Made, (str(folder),), seconds=DEADLINE)
+        self._under_way: dict[Future[bytes], tuple[str, list[int]]] = {}
+
+    def run(self, first: int, count: int, seconds: float) -> None:
+        """Hand out pieces until count or seconds are over, and wait for those under way."""
+        self._pool.start()  # what is wrong with the subjects themselves is said at once
+        end, number = time.monotonic() + seconds, first
+        try:
+            while self._under_way or (number < first + count and time.monotonic() < end):
+                while len(self._under_way) < self._ahead and number < first + count and time.monotonic() < end:
+                    kind = self.kinds[number // BATCH % len(self.kinds)]
+                    self._hand_out(kind, list(range(number, min(number + BATCH, first + count))))
+                    number += BATCH
+                for future in wait(self._under_way, return_when=FIRST_COMPLETED).done:
+                    self._take(future, *self._under_way.pop(future))
+        finally:
+            self._pool.end()
+
+    def _hand_out(self, kind: str, seeds: list[int]) -> None:
+        self._under_way[self._pool.submit(self._work, kind, seeds)] = (kind, seeds)
+
+    def _take(self, future: Future[bytes], kind: str, seeds: list[int]) -> None:
+        try:
+            came: list[tuple[str, float]] = json.loads(future.result())
+        except (ProcessError, WorkerError) as error:
+            if len(seeds) > 1:
+                for seed in seeds:
+                    self._hand_out(kind, [seed])
+                return
+            if isinstance(error, WorkerError):
+                came = [(f"FINDING: {error}", 0.0)]
+            else:
+                came = [("ended at its deadline" if error.timed_out else "ended for memory or by a crash", 0.0)]
+        for seed, (what, seconds) in zip(seeds, came, strict=True):
+            if what.startswith("FINDING"):
+                self.findings.append(f"{kind} {seed}: {what[9:]}")
+            self.counts[kind, what.partition(":")[0]] += 1
+            self.longest[kind] = max(self.longest[kind], seconds)
+
+
 def main() -> None:
-    """Hand out pieces until time or count are over; print and perhaps write what came of them."""
+    """Mutate until time or count are over; print and perhaps write what came of it."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--count", type=int, default=10**9)
@@ -291,40 +360,19 @@ def main() -> None:
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--write", action="store_true", help="write the figures into RESULTS.md")
     options = parser.parse_args()
-    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
-    from mutations import Subjects as Made  # by the name that workers find it under
-    from mutations import attempt as work
-
-    pool = Pool(options.workers, Made, seconds=DEADLINE)
-    pool.start()  # what is wrong with the subjects themselves is said at once
-    counts: collections.Counter[tuple[str, str]] = collections.Counter()
-    findings: list[str] = []
-    under_way: dict[Future[bytes], tuple[str, int]] = {}
-    begun, number, kinds = time.monotonic(), options.seed * 10**7, options.kinds.split(",")
-    end, last = begun + options.seconds, options.seed * 10**7 + options.count
-    while (time.monotonic() < end and number < last) or under_way:
-        while len(under_way) < 4 * options.workers and time.monotonic() < end and number < last:
-            kind = kinds[number % len(kinds)]
-            under_way[pool.submit(work, kind, number)] = (kind, number)
-            number += 1
-        for future in wait(under_way, return_when=FIRST_COMPLETED).done:
-            kind, which = under_way.pop(future)
-            try:
-                came = future.result().decode()
-            except ProcessError as error:
-                came = "ended at its deadline" if error.timed_out else "ended for memory or by a crash"
-            except WorkerError as error:
-                came = f"FINDING: {error}"
-            if came.startswith("FINDING"):
-                findings.append(f"{kind} {which}: {came[9:]}")
-                came = "FINDING"
-            counts[kind, came] += 1
-    pool.end()
+    begun = time.monotonic()
+    with workplace() as folder:
+        os.environ["XDG_STATE_HOME"] = str(folder / "state")
+        campaign = Campaign(folder, options.workers, options.kinds.split(","))
+        campaign.run(options.seed * 10**7, options.count, options.seconds)
+    counts, findings, kinds = campaign.counts, campaign.findings, campaign.kinds
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     columns = ("read", "refused", "ended at its deadline", "ended for memory or by a crash", "FINDING")
-    rows = [[kind, *(f"{counts[kind, column]:,}" for column in columns)] for kind in kinds]
+    rows = [
+        [kind, *(f"{counts[kind, column]:,}" for column in columns), f"{campaign.longest[kind]:.1f}"] for kind in kinds
+    ]
     for row in rows:
         print("  ".join(f"{cell:>10}" for cell in row))
     total = sum(counts.values())
@@ -341,9 +389,11 @@ def main() -> None:
             "refused in a line",
             f"ended at {DEADLINE:g} s",
             "ended for memory or crashed",
+            "anything else",
+            "longest that was answered, s",
         ]
         words = f"{total:,} pieces; the process that hands them out used at most {peak} MB."
-        body = f"{results.table([*header, 'anything else'], rows)}\n\n{words}\n\n{results.provenance()}"
+        body = f"{results.table(header, rows)}\n\n{words}\n\n{results.provenance()}"
         results.write_section("attack-mutations", "Attack: mutated files and requests", body)
     raise SystemExit(1 if findings else 0)
 

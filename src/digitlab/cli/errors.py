@@ -38,7 +38,7 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         except ModuleNotFoundError as error:
             fail(f"{error.name} is not installed, which this command needs. Install it with: pip install digitlab", 1)
         except MemoryError:
-            fail("out of memory. Use a smaller --batch-size, smaller pictures, or a larger machine", 1)
+            fail("out of memory. Use a smaller --batch-size, smaller images, or a larger machine", 1)
         except OSError as error:
             fail(f"{error.filename or 'digitlab'}: {error.strerror or error}", 1)
         except typer.Exit:

@@ -1,4 +1,4 @@
-"""`digitlab read`: pictures in, digits out, one line per picture."""
+"""`digitlab read`: images in, digits out, one line per image."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class _Output:
 
 
 def read(
-    pictures: Annotated[list[str], typer.Argument(help="Pictures, folders of pictures, or patterns.")],
+    pictures: Annotated[list[str], typer.Argument(metavar="IMAGES...", help="Images, folders of images, or patterns.")],
     model: Annotated[
         str | None, typer.Option(help="A run, a group, or an .onnx file. (default: the network inside)")
     ] = None,
-    single: Annotated[bool, typer.Option("--single", help="The whole picture is one digit: never split.")] = False,
+    single: Annotated[bool, typer.Option("--single", help="The whole image is one digit: never split.")] = False,
     reject: Annotated[bool, typer.Option("--reject/--no-reject", help="Show ? for what is no digit.")] = True,
     digits_only: Annotated[
         bool, typer.Option("--digits-only", help="Leave out separators and blanks: 3.14 becomes 314.")
@@ -58,10 +58,10 @@ def read(
         ),
     ] = None,
     annotate: Annotated[
-        Path | None, typer.Option(help="Draw what was read: a .png file for one picture, a folder for many.")
+        Path | None, typer.Option(help="Draw what was read: a .png file for one image, a folder for many.")
     ] = None,
     stages: Annotated[
-        Path | None, typer.Option(help="Show every step on the way: a .png file for one picture, a folder for many.")
+        Path | None, typer.Option(help="Show every step on the way: a .png file for one image, a folder for many.")
     ] = None,
     numbers: Annotated[
         Path | None, typer.Option(help="Write every number, its value and place to this .csv file.")
@@ -69,13 +69,13 @@ def read(
     review: Annotated[
         Path | None, typer.Option(help="Write one .html page to correct the doubtful numbers in a browser.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a picture and line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object an image and line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="One line a sign.")] = False,
     as_table: Annotated[
         bool, typer.Option("--table", help="The rows and columns of a table, as CSV; refused cells stay empty.")
     ] = False,
     runs: Annotated[Path | None, typer.Option(help="Folder of the runs, for --model.", show_default=False)] = None,
-    timeout: Annotated[float, typer.Option(help="Seconds that one picture may take.", min=0.1)] = 30.0,
+    timeout: Annotated[float, typer.Option(help="Seconds that one image may take.", min=0.1)] = 30.0,
     scheduler: Annotated[
         str | None, typer.Option(help="Read on a Dask cluster: tcp://HOST:8786.", show_default=False)
     ] = None,
@@ -91,7 +91,7 @@ def read(
 
     files = files_of(pictures)
     if not files:
-        fail(f"{', '.join(pictures)}: no pictures there; expected files such as photo.jpg", 1)
+        fail(f"{', '.join(pictures)}: no images there; expected files such as photo.jpg", 1)
     with tempfile.TemporaryDirectory() as name, _opened(numbers) as rows, ExitStack() as stack:
         wanted = {"--annotate": annotate, "--stages": stages}
         folders = {option: _drawings(option, target, len(files), Path(name)) for option, target in wanted.items()}
@@ -168,7 +168,7 @@ def _opened(numbers: Path | None) -> AbstractContextManager[TextIO | None]:
 
 
 def _print_all(results: Iterable[FileReading], output: _Output) -> int:
-    """Print each result as it comes; returns how many pictures could not be read."""
+    """Print each result as it comes; returns how many images could not be read."""
     from digitlab.reading.spreadsheet import DIGIT_FIELDS, NUMBER_FIELDS, number_rows
 
     rows = csv.DictWriter(sys.stdout, DIGIT_FIELDS, lineterminator="\n")
@@ -249,7 +249,7 @@ def _drawings(option: str, target: Path | None, pictures: int, folder: Path) -> 
     if target is None or not target.suffix:
         return target
     if pictures > 1:
-        fail(f"{option}: {target} is one file, but {pictures} pictures are read; name a folder", 2)
+        fail(f"{option}: {target} is one file, but {pictures} images are read; name a folder", 2)
     if target.suffix.lower() != ".png":
         fail(f"{option}: {target} ends in {target.suffix}, expected .png", 2)
     return folder / option

@@ -31,7 +31,7 @@ def serve(
     token: Annotated[
         bool, typer.Option("--token", help="Answer only whoever opens the printed address, which has a token in it.")
     ] = False,
-    timeout: Annotated[float, typer.Option(help="Seconds that one picture may take.", min=0.1)] = 30.0,
+    timeout: Annotated[float, typer.Option(help="Seconds that one image may take.", min=0.1)] = 30.0,
     runs: Annotated[Path | None, typer.Option(help="Folder of the runs.", show_default=False)] = None,
     trainings: Annotated[int, typer.Option(help="Runs that may train at the same time.", min=1)] = 1,
     train_anywhere: Annotated[

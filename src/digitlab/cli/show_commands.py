@@ -80,13 +80,13 @@ def recipes(
 def data(
     source: Annotated[str | None, typer.Option("--data", help="As in `digitlab train --data`.")] = None,
     validation: Annotated[int, typer.Option(help="Training images kept for validation.")] = 5000,
-    png: Annotated[Path | None, typer.Option(help="Write the sample grid as a picture.")] = None,
+    png: Annotated[Path | None, typer.Option(help="Write the sample grid as an image.")] = None,
     augmented: Annotated[
-        str | None, typer.Option(metavar="RECIPE", help="Show pictures before and after a recipe's augmentation.")
+        str | None, typer.Option(metavar="RECIPE", help="Show images before and after a recipe's augmentation.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show the data: counts a class, pixel statistics, sample pictures."""
+    """Show the data: counts a class, pixel statistics, sample images."""
     from digitlab.data import load, overview
 
     dataset = load(source, validation=validation)
@@ -121,10 +121,10 @@ def _show_augmented(dataset: Dataset, name: str, png: Path | None) -> None:
     except RecipeError as error:
         fail(str(error), 2)
     if not active(settings):
-        fail(f"recipe {name} changes no pictures; try --augmented cnn", 2)
+        fail(f"recipe {name} changes no images; try --augmented cnn", 2)
     chosen = overview.sample_indices(dataset.train.labels, per_class=1)
     rows = examples(dataset.train.images[chosen], settings, columns=4)
-    print(f"recipe {name}: each row one picture as it is, then as training sees it\n")
+    print(f"recipe {name}: each row one image as it is, then as training sees it\n")
     for row in rows:
         for line in overview.terminal_grid(row, columns=5):
             print(line)

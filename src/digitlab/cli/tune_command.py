@@ -101,7 +101,14 @@ def tune(
                 **({} if epochs is None else {"epochs": epochs}),
             )
     except RecipeError as error:
-        fail(re.sub(r"^(trials|seeds|validation|epochs|engine): ", r"--\1: ", str(error)), 2)
+        own = error.field in (
+            "trials",
+            "seeds",
+            "validation",
+            "epochs",
+            "engine",
+        )  # others are given by --fix or --search
+        fail(f"--{error}" if own else str(error), 2)
     except KeyboardInterrupt:
         how = f"by the same command with --study {study}" if study else "by the same command with --study and its name"
         fail(f"stopped; {len(kept)} trials of this call are kept. Go on {how}" if kept else "stopped", 130)

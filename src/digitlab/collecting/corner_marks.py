@@ -140,7 +140,7 @@ def _candidates(grey: np.ndarray) -> list[Mark]:
     longest = max(grey.shape)
     for number, window in enumerate(ndimage.find_objects(labels), 1):
         rows, columns = (part.stop - part.start for part in window)
-        # 8 mm of a sheet that fills a sixth of the picture at the least, all of it at the most.
+        # 8 mm of a sheet that fills a sixth of the image at the least, all of it at the most.
         if not (min(rows, columns) >= 6 and max(rows, columns) <= longest / 10 and 0.3 < rows / columns < 3.3):
             continue
         own = labels[window] == number

@@ -151,7 +151,7 @@ def collect_page(
 
 
 def image_of(grey: np.ndarray) -> np.ndarray | None:
-    """Bring a picture of one digit into MNIST's geometry, by the reader's own steps.
+    """Bring an image of one digit into MNIST's geometry, by the reader's own steps.
 
     Args:
         grey: (h, w) uint8.

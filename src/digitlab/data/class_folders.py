@@ -1,16 +1,16 @@
-"""A data set kept as pictures: one sub-folder per class, its name the class.
+"""A data set kept as images: one sub-folder per class, its name the class.
 
     mine/0/*.png  mine/1/*.png  …                   split here: of each class a sixth becomes the test images
     mine/train/0/*.png …  mine/test/0/*.png …       split as given
 
-**Order.** Labels follow the folder names in natural order (2 before 10). Within a class pictures are ordered by the
+**Order.** Labels follow the folder names in natural order (2 before 10). Within a class images are ordered by the
 SHA-256 of their pixels, then the classes are interleaved so that every stretch of the data set holds them in equal
 shares. So the order, the test images and the validation images (the last of the training images) are stratified and
 look random, but depend on nothing but the pictures: not on file names, the machine, or a seed.
 
-**Polarity.** digitlab's pictures are bright ink on 0. If the median of all border pixels of the whole data set is
-above 127 the background is light and every picture is inverted. It is decided once for the data set, not a picture at a
-time: clothes and thick strokes reach the border, and a picture turned by mistake is worse than none.
+**Polarity.** digitlab's images are bright ink on 0. If the median of all border pixels of the whole data set is
+above 127 the background is light and every image is inverted. It is decided once for the data set, not an image at a
+time: clothes and thick strokes reach the border, and an image turned by mistake is worse than none.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FEWEST_CLASSES, MOST_CLASSES = 2, 100
-TEST_SHARE = 6  # one picture in six is a test picture, as in MNIST
+TEST_SHARE = 6  # one image in six is a test image, as in MNIST
 # Beside what systems leave: the page that `digitlab collect` writes into a folder of own digits.
 _CLUTTER = {"__macosx", "thumbs.db", "desktop.ini", "contact-sheet.html"}
 
@@ -72,19 +72,19 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
 def read(path: Path, side: int = 28) -> Pictures:
     """Read a folder of class folders.
 
-    Colour becomes grey by luminance; transparent pictures are laid on white, on black if hardly anything shown is dark;
-    16-bit grey is brought to 8; EXIF rotation is applied. Of an animation the first picture counts. Nothing is resized.
+    Colour becomes grey by luminance; transparent images are laid on white, on black if hardly anything shown is dark;
+    16-bit grey is brought to 8; EXIF rotation is applied. Of an animation the first image counts. Nothing is resized.
 
     Args:
         path: The folder; see the head of this module for its two layouts.
-        side: Height and width every picture must have, in pixels.
+        side: Height and width every image must have, in pixels.
 
     Returns:
-        Training and test pictures with the names of the classes.
+        Training and test images with the names of the classes.
 
     Raises:
         DataError: Fewer than 2 or more than 100 classes, an empty class, classes that differ between train and test, a
-            picture that cannot be read or has another size; the message names the file.
+            image that cannot be read or has another size; the message names the file.
 
     Example:
         >>> import tempfile
@@ -93,11 +93,11 @@ def read(path: Path, side: int = 28) -> Pictures:
         >>> for name, shade in [("cross", 255), ("circle", 128)] * 2:
         ...     (folder / name).mkdir(exist_ok=True)
         ...     for n in range(2):
-        ...         picture = Image.new("L", (28, 28))
-        ...         picture.putpixel((14 + n, 14), shade)
-        ...         picture.save(folder / name / f"{n}.png")
-        >>> pictures = read(folder)
-        >>> pictures.class_names, pictures.train_labels.tolist(), pictures.test_labels.tolist()
+        ...         image = Image.new("L", (28, 28))
+        ...         image.putpixel((14 + n, 14), shade)
+        ...         image.save(folder / name / f"{n}.png")
+        >>> images = read(folder)
+        >>> images.class_names, images.train_labels.tolist(), images.test_labels.tolist()
         (('circle', 'cross'), [0, 1], [0, 1])
     """
     names = {entry.name.lower(): entry for entry in _listing(path) if entry.is_dir()}
@@ -119,7 +119,7 @@ def read(path: Path, side: int = 28) -> Pictures:
         for name, pictures in zip(class_names, images, strict=True):
             if len(pictures) < 2:
                 raise DataError(
-                    f"{path / name}: 1 picture, expected at least 2 (one to train, one to test). Add some, or give"
+                    f"{path / name}: 1 image, expected at least 2 (one to train, one to test). Add some, or give"
                     " train and test folders."
                 )
         train, test = split_by_content(images)
@@ -178,10 +178,10 @@ def _read_split(path: Path, side: int) -> tuple[tuple[str, ...], list[NDArray[np
     for folder in entries:
         pictures = _listing(folder)
         if not pictures:
-            raise DataError(f"{folder}: an empty class, expected at least one picture. Add some or remove the folder.")
+            raise DataError(f"{folder}: an empty class, expected at least one image. Add some or remove the folder.")
         files += pictures
         counts.append(len(pictures))
-    # 0.14 s a thousand pictures. Threads were tried: 0.17 s on two cores, the work is Python's, not the decoder's.
+    # 0.14 s a thousand images. Threads were tried: 0.17 s on two cores, the work is Python's, not the decoder's.
     images = np.stack([read_image(file, side) for file in files])
     return tuple(entry.name for entry in entries), np.split(images, np.cumsum(counts)[:-1])
 
@@ -193,13 +193,12 @@ def read_image(path: Path, side: int) -> NDArray[np.uint8]:
         DataError: no image, damaged, or of another size.
     """
     if path.is_dir():
-        raise DataError(f"{path}: a folder inside a class folder, expected a picture. Put the pictures one level up.")
+        raise DataError(f"{path}: a folder inside a class folder, expected an image. Put the images one level up.")
     with opened_image(path, str(path)) as picture:
-        # Only the header has been read so far: a picture of another size, a bomb too, is never unpacked.
+        # Only the header has been read so far: an image of another size, a bomb too, is never unpacked.
         if picture.size != (side, side):
             raise DataError(
-                f"{path}: {picture.width} x {picture.height} pixels, expected {side} x {side}."
-                " Resize the pictures first."
+                f"{path}: {picture.width} x {picture.height} pixels, expected {side} x {side}. Resize the images first."
             )
         return _to_grey(picture, path)
 
@@ -230,7 +229,7 @@ def _by_content(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _interleave(classes: list[NDArray[np.uint8]]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Join classes so that any stretch holds them in their shares: picture i of n goes to place (i + 1/2) / n."""
+    """Join classes so that any stretch holds them in their shares: image i of n goes to place (i + 1/2) / n."""
     images = np.concatenate([_by_content(pictures) for pictures in classes])
     labels = np.repeat(np.arange(len(classes), dtype=np.uint8), [len(pictures) for pictures in classes])
     places = np.concatenate([(np.arange(len(pictures)) + 0.5) / len(pictures) for pictures in classes])

@@ -111,7 +111,7 @@ def what_it_is_instead(head: bytes) -> str:
             return f"{name}, expected {EXPECTED}. Export its pages as PNG or PDF first."
     if b"<svg" in head.lower():
         return "an SVG drawing, made of shapes instead of pixels. Export it as PNG first."
-    return f"not a picture in a format that is read, expected {EXPECTED}. Was it renamed or cut off?"
+    return f"not an image in a format that is read, expected {EXPECTED}. Was it renamed or cut off?"
 
 
 def head_of(file: Path | BinaryIO) -> bytes:
@@ -164,10 +164,10 @@ def opened_image(file: Path | BinaryIO, name: str) -> Iterator[Image.Image]:
     try:
         head = head_of(file)
         if not head:
-            raise DataError(f"{name}: 0 bytes, expected a picture. Was the file written completely?")
+            raise DataError(f"{name}: 0 bytes, expected an image. Was the file written completely?")
         kind = format_of(head)
         if kind == PDF:
-            raise DataError(f"{name}: a PDF, expected a single picture. Export its pages as PNG first.")
+            raise DataError(f"{name}: a PDF, expected a single image. Export its pages as PNG first.")
         if kind is None:
             raise DataError(f"{name}: {what_it_is_instead(head)}")
         _load_plugin(kind, name)
@@ -188,13 +188,13 @@ def opened_image(file: Path | BinaryIO, name: str) -> Iterator[Image.Image]:
     except MemoryError:
         raise DataError(f"{name}: not enough memory to unpack it.") from None
     except UnidentifiedImageError:
-        raise DataError(f"{name}: damaged picture (only its first bytes are one's). Is the file cut off?") from None
+        raise DataError(f"{name}: damaged image (only its first bytes are one's). Is the file cut off?") from None
     except IsADirectoryError:
-        raise DataError(f"{name}: a folder, expected a picture.") from None
+        raise DataError(f"{name}: a folder, expected an image.") from None
     # Pillow's decoders raise whatever a damaged file provokes: OSError, SyntaxError, struct.error...
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{name}: damaged picture ({reason[:120]}). Is the file cut off?") from None
+        raise DataError(f"{name}: damaged image ({reason[:120]}). Is the file cut off?") from None
 
 
 _AT_MOST = (
@@ -225,7 +225,7 @@ def _load_plugin(kind: Format, name: str) -> None:
             import pillow_heif
         except ImportError:
             raise DataError(
-                f"{name}: a HEIC picture; reading it needs pillow-heif. Run `pip install 'digitlab[pdf]'`."
+                f"{name}: a HEIC image; reading it needs pillow-heif. Run `pip install 'digitlab[pdf]'`."
             ) from None
         pillow_heif.register_heif_opener(thumbnails=False)
         return
@@ -234,7 +234,7 @@ def _load_plugin(kind: Format, name: str) -> None:
     with contextlib.suppress(ImportError):
         importlib.import_module(kind.plugin)
     if kind.name not in Image.OPEN:
-        raise DataError(f"{name}: a picture in {kind.name}, which this Pillow cannot read. Export it as PNG first.")
+        raise DataError(f"{name}: an image in {kind.name}, which this Pillow cannot read. Export it as PNG first.")
 
 
 def orientation_of(image: Image.Image) -> int:

@@ -1,4 +1,4 @@
-"""Look at a data set before training on it: counts, pixel statistics, sample grids for a terminal and as a picture."""
+"""Look at a data set before training on it: counts, pixel statistics, sample grids for a terminal and as an image."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from digitlab.errors import DataError
 if TYPE_CHECKING:
     from PIL import Image
 
-_CHUNK = 2048  # pictures at a time: bincount widens each pixel to 8 bytes, 13 MB instead of 344 MB for MNIST
+_CHUNK = 2048  # images at a time: bincount widens each pixel to 8 bytes, 13 MB instead of 344 MB for MNIST
 # Bit 0: upper left quarter of the character is ink, 1: upper right, 2: lower left, 3: lower right.
 _QUARTERS = np.array(list(" ▘▝▀▖▌▞▛▗▚▐▜▄▙▟█"))
 
-_SCALE = 2  # pixels of the picture to one of a digit
+_SCALE = 2  # pixels of the image to one of a digit
 _GAP = 6  # pixels between digits
 _MARGIN = 16
 _FONT_SIZE = 22
@@ -41,17 +41,17 @@ class Overview:
     source: str
     sha256: str
     class_names: tuple[str, ...]
-    train: tuple[int, ...]  # training pictures per class, as class_names
+    train: tuple[int, ...]  # training images per class, as class_names
     validation: tuple[int, ...]
     test: tuple[int, ...]
-    pixel_mean: float  # of the training pictures scaled to 0..1, as are the next three
+    pixel_mean: float  # of the training images scaled to 0..1, as are the next three
     pixel_std: float
     pixel_min: float
     pixel_max: float
     ink_share: float  # share of training pixels above 0
-    blank: int  # training pictures without any ink
-    test_seen: int  # test pictures that lie, pixel for pixel, among train or validation too: the test would be too easy
-    doubtful: tuple[int, ...]  # test pictures (0-based) whose label people dispute
+    blank: int  # training images without any ink
+    test_seen: int  # test images that lie, pixel for pixel, among train or validation too: the test would be too easy
+    doubtful: tuple[int, ...]  # test images (0-based) whose label people dispute
 
     def to_dict(self) -> dict[str, Any]:
         """Give the overview as plain lists, dictionaries, numbers and text, for JSON.
@@ -137,12 +137,12 @@ def describe(dataset: Dataset) -> Overview:
 
 
 def sample_indices(labels: NDArray[np.integer[Any]], per_class: int, seed: int = 0) -> NDArray[np.intp]:
-    """Draw the same number of pictures from every class.
+    """Draw the same number of images from every class.
 
     Args:
         labels: Integer (n,).
         per_class: How many of each class, at least 1; a class with fewer gives all it has.
-        seed: The same seed draws the same pictures.
+        seed: The same seed draws the same images.
 
     Returns:
         Positions in `labels`, class after class, without repeats.
@@ -156,33 +156,33 @@ def sample_indices(labels: NDArray[np.integer[Any]], per_class: int, seed: int =
         [0, 0, 1, 1]
     """
     if per_class < 1:
-        raise DataError(f"{per_class} pictures per class asked for, expected at least 1.")
+        raise DataError(f"{per_class} images per class asked for, expected at least 1.")
     random = np.random.default_rng(seed)
     chosen = [random.permutation(np.flatnonzero(labels == label))[:per_class] for label in np.unique(labels)]
     return np.concatenate([*chosen, np.empty(0, np.intp)])
 
 
 def terminal_grid(images: NDArray[np.uint8], columns: int = 5) -> list[str]:
-    """Draw pictures with characters, without colour: 14 characters wide and 7 lines high each.
+    """Draw images with characters, without colour: 14 characters wide and 7 lines high each.
 
     Block quarters keep all 28 columns and every second row, which looks right as a character is twice as high as wide.
     Braille dots keep every row but look thin, shades (░▒▓) blur the strokes: both were tried side by side. A MNIST
-    picture's own margin separates the rows. Five pictures fill a line of 78 characters.
+    picture's own margin separates the rows. Five images fill a line of 78 characters.
 
     Args:
         images: uint8 (n, 28, 28), ink bright on 0.
-        columns: Pictures a row, at least 1.
+        columns: Images a row, at least 1.
 
     Returns:
-        Lines without line ends or trailing spaces, 7 for every row of pictures.
+        Lines without line ends or trailing spaces, 7 for every row of images.
 
     Raises:
         DataError: `columns` below 1.
 
     Example:
-        >>> picture = np.zeros((1, 28, 28), np.uint8)
-        >>> picture[0, 4:24, 13:15] = 255
-        >>> for line in terminal_grid(picture): print(f"{line}|")
+        >>> image = np.zeros((1, 28, 28), np.uint8)
+        >>> image[0, 4:24, 13:15] = 255
+        >>> for line in terminal_grid(image): print(f"{line}|")
         |
               ▐▌|
               ▐▌|
@@ -205,20 +205,20 @@ def grid_image(
     columns: int = 10,
     class_names: Sequence[str] | None = None,
 ) -> Image.Image:
-    """Draw pictures as a grid on white paper, for a file or a report.
+    """Draw images as a grid on white paper, for a file or a report.
 
     Args:
         images: uint8 (n, 28, 28), ink bright on 0; drawn at twice their size.
-        labels: Integer (n,): one row per class with its name before it, showing its first `columns` pictures. None: as
-            many rows as the pictures need, in order, without names.
-        columns: Pictures a row, at least 1.
+        labels: Integer (n,): one row per class with its name before it, showing its first `columns` images. None: as
+            many rows as the images need, in order, without names.
+        columns: Images a row, at least 1.
         class_names: What label 0, 1, … is called; the number itself where left out.
 
     Returns:
         A grey Pillow image (mode "L").
 
     Raises:
-        DataError: No pictures, or `columns` below 1.
+        DataError: No images, or `columns` below 1.
 
     Example:
         >>> grid_image(np.zeros((4, 28, 28), np.uint8), labels=[7, 1, 7, 7], columns=2).mode
@@ -228,7 +228,7 @@ def grid_image(
 
     _check_columns(columns)
     if not len(images):
-        raise DataError("no pictures to draw, expected at least one.")
+        raise DataError("no images to draw, expected at least one.")
     if labels is None:
         rows = [list(range(start, min(start + columns, len(images)))) for start in range(0, len(images), columns)]
         words = [""] * len(rows)
@@ -276,9 +276,9 @@ def _count_seen(dataset: Dataset) -> int:
 
 
 def _characters(image: NDArray[np.uint8]) -> list[str]:
-    """Draw one picture of even sides with quarter blocks: two columns and four rows of it a character."""
+    """Draw one image of even sides with quarter blocks: two columns and four rows of it a character."""
     pairs = image.reshape(image.shape[0] // 2, 2, -1).mean(axis=1)  # (14, 28): two rows become one
-    # 0.35 of the brightest keeps thin strokes whole and open loops open; 1 keeps an empty picture empty.
+    # 0.35 of the brightest keeps thin strokes whole and open loops open; 1 keeps an empty image empty.
     ink = pairs > max(1.0, 0.35 * float(pairs.max()))
     quarters = ink[0::2, 0::2] + 2 * ink[0::2, 1::2] + 4 * ink[1::2, 0::2] + 8 * ink[1::2, 1::2]
     return ["".join(line) for line in _QUARTERS[quarters]]

@@ -1,8 +1,8 @@
-"""Where a data set comes from: the MNIST in the package, a folder of IDX files, a Keras `.npz`, folders of pictures.
+"""Where a data set comes from: the MNIST in the package, a folder of IDX files, a Keras `.npz`, folders of images.
 
-Every way in ends in the same `Source`: training and test pictures as uint8 (n, 28, 28), labels 0 to k - 1, and one hash
+Every way in ends in the same `Source`: training and test images as uint8 (n, 28, 28), labels 0 to k - 1, and one hash
 that depends only on those, so the same data have the same hash whichever way they came. What does not fit is refused in
-one line that names the file; nothing is resized, clipped or guessed, with two documented exceptions: EMNIST pictures
+one line that names the file; nothing is resized, clipped or guessed, with two documented exceptions: EMNIST images
 are turned the right way up, and class folders of dark ink on light paper are inverted (`class_folders.py`).
 """
 
@@ -24,7 +24,7 @@ from digitlab.data import class_folders, csv_images, idx
 from digitlab.errors import DataError
 from digitlab.files import printable
 
-SIDE = 28  # pixels, of every picture digitlab trains on
+SIDE = 28  # pixels, of every image digitlab trains on
 DIGITS = tuple("0123456789")  # class names where the source has none
 
 BUNDLED = Path(__file__).parent / "bundled"
@@ -135,7 +135,7 @@ def find(source: str | Path | None) -> Source:
     if len(files) == len(entries):
         raise DataError(
             f"{path}: holds {files[0].name} and {len(files) - 1:,} other files, expected four IDX files"
-            f" ({', '.join(MNIST_SHA256)}) or one sub-folder per class. Sort pictures into one folder per class."
+            f" ({', '.join(MNIST_SHA256)}) or one sub-folder per class. Sort images into one folder per class."
         )
     return _class_folder(path)
 
@@ -149,7 +149,7 @@ def bundled(folder: Path = BUNDLED) -> Source:
         folder: Where the four packed files lie.
 
     Returns:
-        60,000 training and 10,000 test pictures.
+        60,000 training and 10,000 test images.
 
     Raises:
         DataError: A file is missing or is not, byte for byte, that of the original distribution.
@@ -180,7 +180,7 @@ def idx_folder(path: Path) -> Source:
 
     Names are `train-images-idx3-ubyte` and so on, with or without `.gz`, a dot for the second last dash, `test` for
     `t10k`, a prefix such as `qmnist-`. Where a file lies there packed and unpacked, the unpacked one is read. Of
-    QMNIST's label matrix the first column, the class, is used. EMNIST's files hold every picture with rows and columns
+    QMNIST's label matrix the first column, the class, is used. EMNIST's files hold every image with rows and columns
     exchanged, unlike all others; files with the prefix `emnist-` are transposed back on reading.
 
     Args:
@@ -213,7 +213,7 @@ def npz(path: Path) -> Source:
     """Read a `.npz` as Keras keeps its data sets: x_train, y_train, x_test, y_test. Nothing in it is unpickled.
 
     Args:
-        path: The file; pictures integer (n, 28, 28) or (n, 28, 28, 1) in 0..255, labels integer (n,) or (n, 1) in 0..9.
+        path: The file; images integer (n, 28, 28) or (n, 28, 28, 1) in 0..255, labels integer (n,) or (n, 1) in 0..9.
 
     Returns:
         The data set; ten classes, named "0" to "9".
@@ -377,10 +377,10 @@ def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 
 def _check(images: NDArray[Any], labels: NDArray[Any], images_name: str, labels_name: str) -> None:
-    """Refuse pictures and labels that do not belong together or are not 28 x 28 pictures of ten classes."""
+    """Refuse images and labels that do not belong together or are not 28 x 28 images of ten classes."""
     if images.shape[1:] != (SIDE, SIDE):
         raise DataError(
-            f"{images_name}: pictures of {' x '.join(map(str, images.shape[1:]))} pixels, expected {SIDE} x {SIDE}."
+            f"{images_name}: images of {' x '.join(map(str, images.shape[1:]))} pixels, expected {SIDE} x {SIDE}."
             " Resize them before training."
         )
     if len(images) != len(labels):

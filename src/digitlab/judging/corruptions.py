@@ -25,17 +25,17 @@ from digitlab.errors import DataError
 Pictures = NDArray[np.float32]  # (n, h, w) from 0, paper, to 1, ink; what the functions below take and return
 Change = Callable[[Pictures, Any, np.random.Generator], Pictures]
 
-SIDES = 8  # directions for what has one; a picture gets one of them by chance
+SIDES = 8  # directions for what has one; an image gets one of them by chance
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """One way to make pictures worse.
+    """One way to make images worse.
 
     Attributes:
         name: as in `CORRUPTIONS`.
         words: what it does, for people.
-        function: (pictures, value, random numbers) -> pictures.
+        function: (images, value, random numbers) -> images.
         strengths: its value at strength 1, 2, …; damage rises.
     """
 
@@ -46,13 +46,13 @@ class Corruption:
 
 
 def corrupt(images: NDArray[np.uint8], kind: str, strength: int, seed: int = 0) -> NDArray[np.uint8]:
-    """Make pictures worse in one way.
+    """Make images worse in one way.
 
     Args:
         images: (n, h, w) uint8, ink bright on 0.
         kind: a name in `CORRUPTIONS`.
         strength: 1, the mildest, to 5.
-        seed: >= 0; the same seed gives the same pictures.
+        seed: >= 0; the same seed gives the same images.
 
     Returns:
         (n, h, w) uint8, new.
@@ -130,7 +130,7 @@ def _field(slope: float, rng: np.random.Generator, smooth: float = 0.0, size: in
 
 
 def _windows(field: Pictures, shape: tuple[int, ...], rng: np.random.Generator) -> Pictures:
-    """Cut a window from the field for each picture, somewhere by chance."""
+    """Cut a window from the field for each image, somewhere by chance."""
     n, height, width = shape
     size = len(field)
     top, left = rng.integers(0, size, (2, n))
@@ -193,7 +193,7 @@ def _canny_edges(x: Pictures, share: float, rng: np.random.Generator) -> Picture
         behind = steep[:, 1 - down : 1 - down + height, 1 - right : 1 - right + width]
         ridge |= (sector == number) & (inner >= ahead) & (inner > behind)
     plane = np.zeros((3, 3, 3), bool)
-    plane[1] = True  # neighbours within a picture, never in the next one
+    plane[1] = True  # neighbours within an image, never in the next one
     edges = binary_propagation(ridge & (inner > 1.2), structure=plane, mask=ridge & (inner > 0.5))
     return np.asarray((1 - np.float32(share)) * x + np.float32(share) * edges, np.float32)
 
@@ -251,7 +251,7 @@ def _sheared(x: Pictures, slope: float, rng: np.random.Generator) -> Pictures:
 
 
 def _scaled(x: Pictures, factor: float, rng: np.random.Generator) -> Pictures:
-    # A quarter of the pictures each; the mean of 2 x 2 places a pixel keeps thin strokes from falling between two.
+    # A quarter of the images each; the mean of 2 x 2 places a pixel keeps thin strokes from falling between two.
     parts = [(dy, dx) for dy in (-0.25, 0.25) for dx in (-0.25, 0.25)]
     matrix = np.eye(2) / factor
     return _apply(x, sum(_sampling(x.shape[1:], matrix, (dy / factor, dx / factor)) for dy, dx in parts) / 4)
@@ -279,7 +279,7 @@ def _shifted(x: Pictures, pixels: int, rng: np.random.Generator) -> Pictures:
 def _sampling(shape: tuple[int, ...], matrix: NDArray[Any], move: tuple[float, float] = (0.0, 0.0)) -> Any:
     """The sparse matrix that takes a picture's pixels to those of its image under an affine map, bilinearly.
 
-    `matrix` and `move` say, from the centre, where in the old picture a pixel (y, x) of the new one looks.
+    `matrix` and `move` say, from the centre, where in the old image a pixel (y, x) of the new one looks.
     """
     from scipy.sparse import csr_matrix
 
@@ -307,7 +307,7 @@ def _apply(x: Pictures, sampling: Any) -> Pictures:
 
 
 def _by_side(x: Pictures, make: Callable[[int], Any], rng: np.random.Generator) -> Pictures:
-    """Give each picture one of `SIDES` maps by chance."""
+    """Give each image one of `SIDES` maps by chance."""
     sides, out = rng.integers(0, SIDES, len(x)), np.empty_like(x)
     for side in np.unique(sides):
         here = sides == side
@@ -339,7 +339,7 @@ def _zigzag(x: Pictures, value: tuple[int, float], rng: np.random.Generator) -> 
 def _scrawl(
     x: Pictures, lines: int, aside: Callable[[NDArray[Any]], NDArray[Any]], gap: float, rng: np.random.Generator
 ) -> Pictures:
-    """Draw points every `gap` pixels on lines that cross the picture at any angle, `aside` pixels off them."""
+    """Draw points every `gap` pixels on lines that cross the image at any angle, `aside` pixels off them."""
     n, height, width = x.shape
     draws = rng.random((3, 5, n))  # as many as any strength needs, so that the lines of a weaker one come first
     along = np.arange(0, 1, gap / width)

@@ -1,6 +1,6 @@
 """Pictures moved, turned, sized, slanted, bent and thickened at random, inside the compiled training step.
 
-Pure JAX, a new change for every picture and step, drawn from seed and step number alone: a resumed run repeats it
+Pure JAX, a new change for every image and step, drawn from seed and step number alone: a resumed run repeats it
 exactly and no state has to be kept. No flips, and rotation within 20 degrees: a 6 must not become a 9.
 """
 
@@ -28,7 +28,7 @@ KINDS = (*STRENGTHS, "disturb")
 
 
 def active(recipe: Recipe) -> bool:
-    """Whether the recipe changes pictures at all.
+    """Whether the recipe changes images at all.
 
     Example:
         >>> active(Recipe()), active(Recipe(shift=2.0))
@@ -47,10 +47,10 @@ def step_key(seed: int, step: Number) -> jax.Array:
 def apply(
     key: jax.Array, images: np.ndarray | jax.Array, recipe: Recipe, strengths: np.ndarray | jax.Array | None = None
 ) -> jax.Array:
-    """Change each picture at random, as far as the recipe's fields allow.
+    """Change each image at random, as far as the recipe's fields allow.
 
-    Strokes are thickened or thinned first, while the picture is sharp; then one bilinear interpolation does the
-    shift, rotation, scale, shear and elastic bending together, so that the picture is blurred only once.
+    Strokes are thickened or thinned first, while the image is sharp; then one bilinear interpolation does the
+    shift, rotation, scale, shear and elastic bending together, so that the image is blurred only once.
 
     Args:
         key: A JAX random key, as from `step_key`.
@@ -104,7 +104,7 @@ def _moved(key: jax.Array, images: jax.Array, recipe: Recipe, values: Any) -> ja
     # Height and width are sized each for itself, as hands do: a narrow 0, a wide 2.
     taller, wider = (1 + scale * draws[i, :, None, None] for i in (3, 4))
     slant = shear * draws[5, :, None, None]
-    # From each pixel of the result back to where it comes from, about the middle of the picture.
+    # From each pixel of the result back to where it comes from, about the middle of the image.
     y = (jnp.arange(height) - (height - 1) / 2)[None, :, None]
     x = (jnp.arange(width) - (width - 1) / 2)[None, None, :]
     cos, sin = jnp.cos(angle), jnp.sin(angle)
@@ -117,7 +117,7 @@ def _moved(key: jax.Array, images: jax.Array, recipe: Recipe, values: Any) -> ja
 
 
 def _thickened(images: jax.Array, amounts: jax.Array) -> jax.Array:
-    """Each picture drawn towards its dilation (amount above 0) or its erosion (below 0) by one pixel; amounts (n,)."""
+    """Each image drawn towards its dilation (amount above 0) or its erosion (below 0) by one pixel; amounts (n,)."""
     import jax.numpy as jnp
 
     around = jnp.pad(images, ((0, 0), (1, 1), (1, 1)))
@@ -132,7 +132,7 @@ def _thickened(images: jax.Array, amounts: jax.Array) -> jax.Array:
 def _smooth_field(key: jax.Array, count: int, height: int, width: int) -> jax.Array:
     """Smooth random displacements down and across, (2, n, height, width), of standard deviation 1.
 
-    Normal numbers on a coarse grid, spread by Gaussian bumps in two small matrix products: 98 random numbers a picture
+    Normal numbers on a coarse grid, spread by Gaussian bumps in two small matrix products: 98 random numbers an image
     instead of Simard's 1,568 and no convolution, with the same smoothness.
     """
     import jax
@@ -170,12 +170,12 @@ def _sampled(images: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Arra
 
 
 def examples(images: np.ndarray, recipe: Recipe, columns: int = 7, seed: int | None = None) -> np.ndarray:
-    """Pictures before and after, for looking at: each row one picture, as it is and then changed at random.
+    """Pictures before and after, for looking at: each row one image, as it is and then changed at random.
 
     Args:
         images: (n, 28, 28) uint8.
         recipe: See `apply`.
-        columns: Changed versions a picture.
+        columns: Changed versions an image.
         seed: Instead of the recipe's own.
 
     Returns:

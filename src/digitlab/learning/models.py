@@ -1,4 +1,4 @@
-"""Networks: one short function per architecture, each an ordinary Keras model that takes raw 0..255 pictures.
+"""Networks: one short function per architecture, each an ordinary Keras model that takes raw 0..255 images.
 
 Another architecture is one function here, a row in `NETWORKS`, and a row in `RECIPES`; nothing else changes.
 """
@@ -34,14 +34,14 @@ def dense(recipe: Recipe, classes: int, features: int = PIXELS) -> Model:
         features: Number of inputs, where they are no images: the model then takes rows, (n, features).
 
     Returns:
-        A keras.Sequential: uint8 or float pictures 0..255, (n, 28, 28) or (n, 784), to (n, classes) float32.
+        A keras.Sequential: uint8 or float images 0..255, (n, 28, 28) or (n, 784), to (n, classes) float32.
 
     Example:
         >>> dense(Recipe(hidden=()), classes=10).count_params()
         7850
     """
     layers = import_keras().layers
-    # The rescaling is the model's own first layer: whoever loads it gives pictures as they are, 0..255.
+    # The rescaling is the model's own first layer: whoever loads it gives images as they are, 0..255.
     flat = recipe.flat_input or features != PIXELS
     stack = [layers.Input((features,) if flat else (28, 28), name="pixels"), layers.Rescaling(1 / 255)]
     if not flat:
@@ -60,7 +60,7 @@ def dense(recipe: Recipe, classes: int, features: int = PIXELS) -> Model:
 
 
 def _pixels(recipe: Recipe) -> list[Layer]:
-    """The first layers of a convolutional network: 0..255 pictures (n, 28, 28) to (n, 28, 28, 1) in [0, 1]."""
+    """The first layers of a convolutional network: 0..255 images (n, 28, 28) to (n, 28, 28, 1) in [0, 1]."""
     if recipe.flat_input:
         raise RecipeError(f"got True, but the network {recipe.network!r} needs images. Set it to False", "flat_input")
     layers = import_keras().layers
@@ -144,7 +144,7 @@ def tiny(recipe: Recipe, classes: int) -> Model:
 
 
 def fast(recipe: Recipe, classes: int) -> Model:
-    """One 4 x 4 convolution with stride 2, pooling, one 3 x 3, dense: 0.4 million multiplications a picture.
+    """One 4 x 4 convolution with stride 2, pooling, one 3 x 3, dense: 0.4 million multiplications an image.
 
     Args:
         recipe: Uses activation, batch_norm, dropout, output.
@@ -272,10 +272,10 @@ def average(models: Sequence[Model]) -> Model:
     """One model whose probabilities are the mean of the models'; stock Keras layers only, the weights shared.
 
     Args:
-        models: Built, all from the same 28 x 28 pictures to the same classes; at least 2.
+        models: Built, all from the same 28 x 28 images to the same classes; at least 2.
 
     Returns:
-        A keras.Model from (n, 28, 28) pictures, 0..255, to (n, classes) probabilities.
+        A keras.Model from (n, 28, 28) images, 0..255, to (n, classes) probabilities.
 
     Raises:
         RecipeError: they have different classes.
@@ -332,7 +332,7 @@ def _from_file(reference: str) -> Model:
 
 
 def _check_fits(model: Model, reference: str, classes: int) -> None:
-    """Raise a RecipeError unless the model turns 28 x 28 pictures into one probability per class."""
+    """Raise a RecipeError unless the model turns 28 x 28 images into one probability per class."""
     import math
 
     keras = import_keras()
@@ -381,7 +381,7 @@ def describe_layers(model: Model) -> list[dict[str, Any]]:
 
 
 def first_weights(model: Model) -> np.ndarray | None:
-    """What the first layer looks for, as pictures; None where it does not look at the pixels themselves.
+    """What the first layer looks for, as images; None where it does not look at the pixels themselves.
 
     Returns:
         (28, 28, units) of a dense layer, (height, width, filters) of a convolution.
@@ -392,6 +392,6 @@ def first_weights(model: Model) -> np.ndarray | None:
             first = weights[0]
             if first.ndim == 2 and first.shape[0] == 28 * 28:
                 return np.asarray(first.reshape(28, 28, -1))
-            # One channel in: with more, it does not look at the picture itself.
+            # One channel in: with more, it does not look at the image itself.
             return np.asarray(first[:, :, 0]) if first.ndim == 4 and first.shape[2] == 1 else None
     return None

@@ -93,7 +93,7 @@ class Recipe:
     )
     activation: str = _setting("relu", "Activation of the hidden layers.", choices=ACTIVATIONS)
     output: str = _setting("softmax", "Activation of the last layer.", choices=OUTPUTS)
-    flat_input: bool = _setting(False, "The model takes rows of 784 pixels instead of 28 x 28 pictures.")
+    flat_input: bool = _setting(False, "The model takes rows of 784 pixels instead of 28 x 28 images.")
     dropout: float = _setting(0.0, "Share of hidden units silenced in a training step.", bounds=SHARE, search="0..0.5")
     batch_norm: bool = _setting(False, "Batch normalisation before each hidden activation.")
     loss: str = _setting("sparse_categorical_crossentropy", "Keras' name of the loss.", choices=LOSSES)
@@ -118,17 +118,17 @@ class Recipe:
         bounds=SHARE,
     )
     shift: float = _setting(
-        0.0, "Augmentation: move a picture by up to this many pixels.", bounds=Interval(0, 4), search="0..2"
+        0.0, "Augmentation: move an image by up to this many pixels.", bounds=Interval(0, 4), search="0..2"
     )
     rotate: float = _setting(
-        0.0, "Augmentation: turn a picture by up to this many degrees.", bounds=Interval(0, 20), search="0..12"
+        0.0, "Augmentation: turn an image by up to this many degrees.", bounds=Interval(0, 20), search="0..12"
     )
     scale: float = _setting(
         0.0, "Augmentation: size height and width by up to this share.", bounds=Interval(0, 0.5), search="0..0.15"
     )
     shear: float = _setting(
         0.0,
-        "Augmentation: slant a picture by up to this share of its height.",
+        "Augmentation: slant an image by up to this share of its height.",
         bounds=Interval(0, 0.5),
         search="0..0.15",
     )
@@ -258,7 +258,7 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(
             name="mlp-augmented",
-            description="784-128-10 on pictures changed at random",
+            description="784-128-10 on images changed at random",
             optimizer="adamw",
             batch_size=128,
             epochs=60,

@@ -22,7 +22,7 @@ def work(requests: BinaryIO, answers: BinaryIO, task: tuple[Any, ...]) -> None:
     """Set up, then answer until there is nothing more to read."""
     setup, arguments, memory, nice = task
     _quiet()
-    _end_with_parent()
+    end_with_parent()
     if nice and hasattr(os, "nice"):
         os.nice(nice)
     _cap_memory(memory)  # opening a model from elsewhere is work as well
@@ -80,7 +80,7 @@ def _cap_memory(more: int) -> None:
         return  # no Linux
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Have Linux end this process with the one that started it."""
     if sys.platform != "linux":
         return

@@ -110,15 +110,15 @@ def evaluate_corrupted(
 ) -> Robustness:
     """Judge a model on its test images made worse in many ways; a run keeps the result, for its report.
 
-    Here, threads make the pictures, one per core, while the model reads those already made. At a `place`, each set of
-    pictures is a piece of its own; images and models travel once to each process there.
+    Here, threads make the images, one per core, while the model reads those already made. At a `place`, each set of
+    images is a piece of its own; images and models travel once to each process there.
 
     Args:
         reference: The run or the group.
         data: Other data than the run's own; then nothing is kept.
         folder: Where runs live.
         kinds: Names in `digitlab.judging.corruptions.CORRUPTIONS`; all of them if absent, fewer are not kept.
-        progress: Told how many of how many sets of pictures are judged.
+        progress: Told how many of how many sets of images are judged.
         place: Where to do it: a `digitlab.Cluster`; None for here.
 
     Returns:
@@ -126,7 +126,7 @@ def evaluate_corrupted(
 
     Raises:
         RunError: no such run, or it has no model yet.
-        DataError: the data cannot be read, has no test pictures or more classes than the model; or no such kind.
+        DataError: the data cannot be read, has no test images or more classes than the model; or no such kind.
     """
     from digitlab.judging.corruptions import CORRUPTIONS
     from digitlab.judging.robustness import Robustness

@@ -136,13 +136,13 @@ class Live(Watcher):
 
 
 def first_layer(weights: tuple[np.ndarray, ...]) -> dict[str, Any] | None:
-    """What the first layer looks for, as small pictures; None where it does not look at the pixels themselves.
+    """What the first layer looks for, as small images; None where it does not look at the pixels themselves.
 
     Args:
         weights: of the model, the first layer's first.
 
     Returns:
-        Width, height and the pictures, each base64 of signed bytes, 127 the largest weight of all.
+        Width, height and the images, each base64 of signed bytes, 127 the largest weight of all.
 
     Example:
         >>> import numpy as np

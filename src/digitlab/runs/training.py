@@ -101,7 +101,7 @@ def train(
             them: ``((train_images, train_labels), (test_images, test_labels))``.
         validation: How many training images are kept for validation, as for `digitlab.load`; 0 trains on all.
         model: A Keras model of your own instead of the recipe's: ``"my_file.py:build"``, or a function that returns
-            it. It takes raw 0..255 pictures, so begin it with ``Rescaling(1 / 255)``.
+            it. It takes raw 0..255 images, so begin it with ``Rescaling(1 / 255)``.
         engine: "auto", "compiled" or "fit".
         folder: Where runs live; else `DIGITLAB_RUNS`, else ``runs``.
         name: The run's name; else made from recipe and time.

@@ -22,7 +22,7 @@ from digitlab.errors import RunError, TrainingError
 from digitlab.learning.recipe import Recipe
 from digitlab.processes import Mapper, Work, bind_to_a_free_core
 from digitlab.searching.ranges import Range, suggest
-from digitlab.searching.study import STARTUP, OnTrial, best, results, validation_accuracy, warmup
+from digitlab.searching.study import STARTUP, OnTrial, tell_of, validation_accuracy, warmup
 
 if TYPE_CHECKING:
     import optuna
@@ -94,9 +94,7 @@ def search_at(
                 continue
             deaths = 0
             _tell(study, trial, json.loads(answer))
-            if on_trial:
-                done = results(study)
-                on_trial(next(result for result in done if result.number == trial.number), best(done))
+            tell_of(study, trial.number, on_trial)
     finally:
         for trial, _ in asked:
             study.tell(trial, state=TrialState.FAIL)

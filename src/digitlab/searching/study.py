@@ -257,19 +257,24 @@ def search(
         trial.set_user_attr("recipe", one.to_dict())
         return train_trial(trial, build(one, len(data.class_names)), one, data, engine)
 
-    def told(_: Any, trial: Any) -> None:
-        if on_trial:
-            done = results(study)
-            on_trial(next(result for result in done if result.number == trial.number), best(done))
-
     with _no_experimental_warnings(optuna):
         if sum(trial.state in counted for trial in study.get_trials(deepcopy=False)) >= trials:
             return
         study.optimize(
             objective,
             timeout=seconds,
-            callbacks=[told, optuna.study.MaxTrialsCallback(trials, states=counted)],
+            callbacks=[
+                lambda _, trial: tell_of(study, trial.number, on_trial),
+                optuna.study.MaxTrialsCallback(trials, states=counted),
+            ],
         )
+
+
+def tell_of(study: optuna.Study, number: int, on_trial: OnTrial | None) -> None:
+    """Call `on_trial`, if there is one, with a trial that has just ended and the best so far."""
+    if on_trial:
+        done = results(study)
+        on_trial(next(result for result in done if result.number == number), best(done))
 
 
 def train_trial(trial: optuna.Trial, model: Any, recipe: Recipe, data: Dataset, engine: str) -> float:

@@ -118,14 +118,14 @@ def tune(
     """
     start, ranges = space(make_recipe(recipe, **changes), search_in or {}, fix or {})
     if trials < 1:
-        raise RecipeError(f"trials: got {trials}, expected at least 1")
+        raise RecipeError.of("trials", trials, "at least 1")
     if seeds == 1 or seeds < 0:
-        raise RecipeError(f"seeds: got {seeds}, expected 0 or at least 2; one seed says nothing of chance")
+        raise RecipeError.of("seeds", seeds, "0 or at least 2; one seed says nothing of chance")
     name = study or f"{start.name}-{datetime.datetime.now(datetime.UTC).astimezone():%Y%m%d-%H%M%S}"
     check_name(name)
     dataset = data if isinstance(data, Dataset) else load(data, validation=validation)
     if not len(dataset.validation):
-        raise RecipeError("validation: got 0 images, expected some: a search judges its trials on them")
+        raise RecipeError("got 0 images, expected some: a search judges its trials on them", "validation")
     path = runs_folder(folder) / STUDIES / name
     if on_stage:
         on_stage("search")

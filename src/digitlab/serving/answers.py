@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 # Of what a sender calls a file.
 MAX_NAME = 200
-# The long side of a picture of a stage; larger than a screen shows it would only cost time.
+# The long side of an image of a stage; larger than a screen shows it would only cost time.
 STAGE_SIDE = 900
 
 
 @dataclass(frozen=True)
 class ReadingOptions:
-    """How one picture is read, and how much is said about it.
+    """How one image is read, and how much is said about it.
 
     Attributes:
-        single: the whole picture is one digit.
+        single: the whole image is one digit.
         reject: False to name a digit for everything that is found.
-        explain: also the probabilities of the ten digits and the 28 x 28 picture of each digit.
-        stages: also a picture of every step.
+        explain: also the probabilities of the ten digits and the 28 x 28 image of each digit.
+        stages: also an image of every step.
     """
 
     single: bool = False
@@ -42,7 +42,7 @@ class ReadingOptions:
 
 
 def read(reader: Reader, picture: BinaryIO, options: ReadingOptions) -> dict[str, Any]:
-    """Read one picture.
+    """Read one image.
 
     Args:
         reader: with its model.
@@ -53,7 +53,7 @@ def read(reader: Reader, picture: BinaryIO, options: ReadingOptions) -> dict[str
         What `digitlab read --json` prints for it, and with `explain` or `stages` more.
 
     Raises:
-        ReadingError: not a picture, damaged or too large.
+        ReadingError: not an image, damaged or too large.
     """
     if options.reject != reader.reject:
         reader = copy.copy(reader)  # shares the opened model
@@ -147,11 +147,11 @@ def _data_url(pixels: np.ndarray) -> str:
 
 
 def predict(reader: Reader, body: bytes) -> dict[str, Any]:
-    """Feed ready 28 x 28 pictures through the network.
+    """Feed ready 28 x 28 images through the network.
 
     Args:
         reader: with its model.
-        body: JSON, ``{"images": n x 28 x 28 numbers 0..255, ink bright on 0}``; one picture may stand alone.
+        body: JSON, ``{"images": n x 28 x 28 numbers 0..255, ink bright on 0}``; one image may stand alone.
 
     Returns:
         `probabilities`, n rows of ten, and `digits`, the most probable of each; of a network of other classes a

@@ -32,11 +32,11 @@ from digitlab.serving.waiting import Waiting, busy
 from digitlab.version import __version__
 
 MAX_FILES = 64
-# 28 x 28 pictures as JSON take some 2 kB each, and many times that while they are unpacked.
+# 28 x 28 images as JSON take some 2 kB each, and many times that while they are unpacked.
 MAX_JSON = 16_000_000
 # Names, not contents, come in fields.
 MAX_FIELD = 1024  # Starlette names it in whole kilobytes
-# Sent as they are: the picture is the body. curl --data-binary says it is a form unless told otherwise.
+# Sent as they are: the image is the body. curl --data-binary says it is a form unless told otherwise.
 RAW = ("image/", "application/octet-stream", "application/x-www-form-urlencoded")
 YES, NO = {"1", "true", "yes", "on", ""}, {"0", "false", "no", "off"}
 OPTIONS = ("single", "reject", "explain", "stages")
@@ -59,10 +59,10 @@ class Settings:
         runs: folder of the runs; None for `DIGITLAB_RUNS`, else ``runs``.
         local: answer only requests that name this machine as nobody else can be named.
         cors: origins of pages elsewhere that may ask, such as ``https://example.org``.
-        threads: pictures read at the same time, each in a process of its own; None for one per core.
+        threads: images read at the same time, each in a process of its own; None for one per core.
         names: further names that this machine is reached by; ``*`` for any.
         token: what must come with every request; None for none.
-        timeout: seconds that one picture may take.
+        timeout: seconds that one image may take.
         trainings: runs that may train at the same time.
         train_anywhere: other machines may start and stop runs too.
         data: what such runs are trained on, as `digitlab.load` takes it; None for MNIST.
@@ -135,7 +135,7 @@ def _http_error(request: Request, trouble: HTTPException) -> Response:
     path, method = request.url.path[:80], request.method
     message = trouble.detail
     if trouble.status_code == 404 and message == "Not Found":
-        message = f"{path}: nothing there. POST a picture to /read, or look at / and /runs"
+        message = f"{path}: nothing there. POST an image to /read, or look at / and /runs"
     elif trouble.status_code == 405:
         allowed = sorted((trouble.headers or {}).get("Allow", "another method").split(", "))
         message = f"{method} {path}: expected {' or '.join(allowed)}"
@@ -238,7 +238,7 @@ class Desk:
         return JSONResponse(await self.card(request))
 
     async def read(self, request: Request) -> Response:
-        """POST /read: a picture as the body, or one or more as files of a form."""
+        """POST /read: an image as the body, or one or more as files of a form."""
         asked = [(name, value) for name, value in request.query_params.multi_items() if name != "model"]
         options = _options(asked, ReadingOptions())
         path = await self.models.path(request)
@@ -253,13 +253,13 @@ class Desk:
             pictures = [(await request.body(), "")]
         else:
             raise HTTPException(
-                415, f"content type {kind[:60]!r}: expected a picture as the body, or multipart/form-data with files"
+                415, f"content type {kind[:60]!r}: expected an image as the body, or multipart/form-data with files"
             )
         if not pictures:
             raise ServingError("form: no file in it, expected one or more, as in: curl -F file=@photo.jpg …/read")
         if len(pictures) == 1:
             [(content, name)] = pictures
-            return _json(await self.work(request, models.read, path, content, name, options, name=name or "picture"))
+            return _json(await self.work(request, models.read, path, content, name, options, name=name or "image"))
         answers = [
             await self._read_or_error(request, path, content, name, options, patient=number > 0)
             for number, (content, name) in enumerate(pictures)
@@ -279,13 +279,13 @@ class Desk:
         """One of many: a bad one does not stop the others, and once begun, all are read."""
         try:
             return await self.work(
-                request, models.read, path, content, name, options, name=name or "picture", patient=patient
+                request, models.read, path, content, name, options, name=name or "image", patient=patient
             )
         except ReadingError as trouble:
             return json.dumps({"file": name, "error": str(trouble)}, ensure_ascii=False).encode("utf-8")
 
     async def predict(self, request: Request) -> Response:
-        """POST /predict: 28 x 28 pictures as JSON."""
+        """POST /predict: 28 x 28 images as JSON."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
             raise HTTPException(415, f"content type {kind[:60]!r}: expected application/json, as curl --json sends")
@@ -294,7 +294,7 @@ class Desk:
             parts.append(part)
             size += len(part)
             if size > MAX_JSON:
-                raise HTTPException(413, f"body: more than {MAX_JSON:,} bytes. Send fewer pictures at a time")
+                raise HTTPException(413, f"body: more than {MAX_JSON:,} bytes. Send fewer images at a time")
         return _json(await self.work(request, jobs.predict, b"".join(parts)))
 
     async def to_runs(self, _: Request) -> Response:
@@ -317,7 +317,7 @@ class Desk:
 
 
 def _not_read(name: str, trouble: ProcessError, seconds: float) -> str:
-    """One line for a picture, or anything else, that a worker did not finish."""
+    """One line for an image, or anything else, that a worker did not finish."""
     if trouble.timed_out:
         return f"{name}: not read within {seconds:g} s. Make it smaller."
     return f"{name}: {trouble}. Is it damaged or far too large? Save it anew as a PNG."

@@ -87,7 +87,7 @@ class Guard:
         if refused is not None:
             return refused
         if request.length is not None and request.length > MAX_BODY:
-            return error(413, f"body: {request.length:,} bytes, at most {MAX_BODY:,}. Send fewer or smaller pictures")
+            return error(413, f"body: {request.length:,} bytes, at most {MAX_BODY:,}. Send fewer or smaller images")
         if request.has_body:
             try:
                 self.check(request.address)
@@ -143,7 +143,7 @@ class _Request:
             self._stretch, self._came_before = loop.time() + STRETCH, self.came
         if self.came > MAX_BODY:
             await _quietly(self.discard())
-            raise HTTPException(413, f"body: more than {MAX_BODY:,} bytes. Send fewer or smaller pictures")
+            raise HTTPException(413, f"body: more than {MAX_BODY:,} bytes. Send fewer or smaller images")
         if self._held.total() > MAX_HELD or self._held[self.address] > MAX_HELD // 2:
             self.release()
             raise busy(len(self._held))

@@ -1,6 +1,6 @@
 """What the server has its workers do: each gets plain values and gives the bytes of an answer's JSON.
 
-Neither a picture nor a model from elsewhere is ever opened in the process that talks to the network.
+Neither an image nor a model from elsewhere is ever opened in the process that talks to the network.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ def reading_pool(model: str | Path | None = None, workers: int | None = None, se
 
     Args:
         model: as `Reader` takes it.
-        workers: pictures read at the same time; None for one per core.
-        seconds: that one picture may take.
+        workers: images read at the same time; None for one per core.
+        seconds: that one image may take.
     """
     count = workers or len(usable_cores())
     return Pool(count, open_reader, (model,), seconds=seconds, patience=PATIENCE, nice=NICE)
 
 
 def open_reader(model: str | Path | None) -> Reader:
-    """Open the model, and read a first picture while nobody waits: that loads SciPy and what else reading needs."""
+    """Open the model, and read a first image while nobody waits: that loads SciPy and what else reading needs."""
     from PIL import Image, ImageDraw
 
     from digitlab.reading.reader import Reader
@@ -51,14 +51,14 @@ def open_reader(model: str | Path | None) -> Reader:
 
 
 def read(reader: Reader, content: bytes, name: str, options: ReadingOptions) -> bytes:
-    """Read one picture; see `answers.read`."""
+    """Read one image; see `answers.read`."""
     from digitlab.serving import answers
 
     return _bytes(answers.read(reader, answers.named(content, name), options))
 
 
 def predict(reader: Reader, body: bytes) -> bytes:
-    """Feed 28 x 28 pictures through the network; see `answers.predict`."""
+    """Feed 28 x 28 images through the network; see `answers.predict`."""
     from digitlab.serving import answers
 
     return _bytes(answers.predict(reader, body))

@@ -122,7 +122,7 @@ def _reader(own: Reader, path: Path | None) -> Reader:
 
 
 def read(reader: Reader, path: Path | None, content: bytes, name: str, options: ReadingOptions) -> bytes:
-    """In a worker: read one picture with a network of one's choice."""
+    """In a worker: read one image with a network of one's choice."""
     return jobs.read(_reader(reader, path), content, name, options)
 
 

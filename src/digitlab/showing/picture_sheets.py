@@ -1,6 +1,6 @@
-"""Which test pictures a report shows, and the sheets of PNG that carry them.
+"""Which test images a report shows, and the sheets of PNG that carry them.
 
-All pictures lie on one sheet, so the page holds one image and shows parts of it: 200 single data URLs would be three
+All images lie on one sheet, so the page holds one image and shows parts of it: 200 single data URLs would be three
 times as large.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Integers = npt.NDArray[np.int64]
 
-COLUMNS = 40  # pictures in a row of the sheet
+COLUMNS = 40  # images in a row of the sheet
 GAP = 1  # empty pixels between them: a browser that scales by a fraction takes a little from the neighbour
 SHEET_BYTES = 1_350_000  # of PNG; as base64 1.8 MB, which leaves room for all the rest of 3 MB
 MOST_PICTURES = 6_000  # their probabilities, as numbers in the page, take 40 bytes each
@@ -30,13 +30,13 @@ MOST_PICTURES = 6_000  # their probabilities, as numbers in the page, take 40 by
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Indices of test pictures, by what they are shown for.
+    """Indices of test images, by what they are shown for.
 
     Attributes:
-        shown: every picture on the sheet once, mistakes first (most confident first), in the order of the sheet.
+        shown: every image on the sheet once, mistakes first (most confident first), in the order of the sheet.
         mistakes: how many of `shown`, from its start, are mistakes.
-        hardest: pictures read correctly with the least confidence, least certain first.
-        typical: for each class, the correct ones nearest to the class's mean picture.
+        hardest: images read correctly with the least confidence, least certain first.
+        typical: for each class, the correct ones nearest to the class's mean image.
         least: for each class, how many of its correct ones are shown because none is less sure.
         strangest: for each class, those whose own class got the least probability.
     """
@@ -50,7 +50,7 @@ class Selection:
 
 
 def select(content: ReportContent, mistakes: int | None = None) -> Selection:
-    """Choose the pictures worth showing: all mistakes, and a few correct ones.
+    """Choose the images worth showing: all mistakes, and a few correct ones.
 
     Args:
         content: Of the report.
@@ -94,7 +94,7 @@ def select(content: ReportContent, mistakes: int | None = None) -> Selection:
 
 
 def _central(flat: npt.NDArray[np.uint8], members: Integers, count: int) -> Integers:
-    """Find the members nearest to their own mean picture, nearest first."""
+    """Find the members nearest to their own mean image, nearest first."""
     if not len(members):
         return members
     values = flat[members].astype(np.float32)
@@ -103,7 +103,7 @@ def _central(flat: npt.NDArray[np.uint8], members: Integers, count: int) -> Inte
 
 
 def fitting(content: ReportContent) -> tuple[Selection, bytes]:
-    """Select pictures so that their sheet keeps within `SHEET_BYTES`, leaving out mistakes where there are thousands.
+    """Select images so that their sheet keeps within `SHEET_BYTES`, leaving out mistakes where there are thousands.
 
     Args:
         content: Of the report.
@@ -123,7 +123,7 @@ def fitting(content: ReportContent) -> tuple[Selection, bytes]:
 
 
 def outcome_map(right: npt.NDArray[np.bool_]) -> bytes:
-    r"""Draw one pixel for each test picture in their order: clear where it was read correctly, vermillion where not.
+    r"""Draw one pixel for each test image in their order: clear where it was read correctly, vermillion where not.
 
     Args:
         right: bool (n,).
@@ -143,7 +143,7 @@ def outcome_map(right: npt.NDArray[np.bool_]) -> bytes:
 
 
 def worse_strip(image: npt.NDArray[np.uint8], kind: str, strengths: int) -> bytes:
-    r"""Draw one picture as it is and, beside it, made worse in one way with rising strength.
+    r"""Draw one image as it is and, beside it, made worse in one way with rising strength.
 
     Args:
         image: uint8 (h, w).
@@ -151,7 +151,7 @@ def worse_strip(image: npt.NDArray[np.uint8], kind: str, strengths: int) -> byte
         strengths: How many of them.
 
     Returns:
-        A PNG, grey with clear gaps: half a gap at both ends, so that each picture is in the middle of its share.
+        A PNG, grey with clear gaps: half a gap at both ends, so that each image is in the middle of its share.
 
     Example:
         >>> worse_strip(np.zeros((28, 28), np.uint8), "fog", 5)[:4]
@@ -173,12 +173,12 @@ def worse_strip(image: npt.NDArray[np.uint8], kind: str, strengths: int) -> byte
 def weight_sheet(weights: npt.NDArray[np.floating], units: Integers, columns: int) -> bytes:
     """Draw the weights into some units as pictures: blue for ink that speaks for it, vermillion against.
 
-    Strength is in the transparency, so that the pictures sit on a light and on a dark page.
+    Strength is in the transparency, so that the images sit on a light and on a dark page.
 
     Args:
         weights: float (h, w, units).
         units: Which, in the order to draw.
-        columns: Pictures in a row.
+        columns: Images in a row.
 
     Returns:
         A PNG. Each unit is scaled on its own, to the 99.5th percentile of its absolute weights.
@@ -209,7 +209,7 @@ def png(pixels: npt.NDArray[np.uint8], palette: list[tuple[int, int, int]] | Non
 
 
 def data_url(image: bytes) -> str:
-    """Turn a PNG into an address that holds the picture itself.
+    """Turn a PNG into an address that holds the image itself.
 
     Example:
         >>> data_url(b"abc")

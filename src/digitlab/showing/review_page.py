@@ -43,9 +43,9 @@ def render_review(items: Iterable[dict[str, Any]], errors: Sequence[str], *, fil
     """Write the page.
 
     Args:
-        items: from `review_items`, of all pictures.
-        errors: a line for each picture that could not be read.
-        files: how many pictures were read.
+        items: from `review_items`, of all images.
+        errors: a line for each image that could not be read.
+        files: how many images were read.
         model: the name of what read them.
 
     Returns:

@@ -260,7 +260,7 @@ const Answer = (() => {
   // ---- the steps
   const STEPS = [
     ["grey", "In grey", "Colours weighed so that ink stands out. Each orange box is a piece that hangs together: two digits in one box touch, one digit in two boxes has a gap."],
-    ["paper", "The paper", "As if nobody had written on it. Shadows and folds belong here; a ghost of a digit here means the pen is too wide for the picture."],
+    ["paper", "The paper", "As if nobody had written on it. Shadows and folds belong here; a ghost of a digit here means the pen is too wide for the image."],
     ["ink", "The ink", "Grey divided by paper. A digit that is pale here was written too faintly, or lies in the dark."],
     ["mask", "What counts", "Ink above the threshold. What is missing here is never read; ruled lines that were taken out are blue."],
   ];

@@ -39,7 +39,7 @@ const Export = (() => {
     return new Promise((done) => { canvas.toBlob(done, "image/png"); });
   }
 
-  const stem = (name) => name.replace(/\.[^.]*$/, "") || "picture";
+  const stem = (name) => name.replace(/\.[^.]*$/, "") || "image";
 
   async function pictures(photos) {
     const files = [], used = new Set();

@@ -111,7 +111,7 @@ const Photos = (() => {
   }
 
   function add(files, ask) {
-    const fresh = files.map((file) => source(file.name || "picture", file));
+    const fresh = files.map((file) => source(file.name || "image", file));
     list.push(...fresh);
     for (const photo of fresh) {
       const button = make("button", { type: "button" }, make("span", { className: "thumb" }), make("span", { className: "state" }), make("span", { className: "name", textContent: photo.name }));

@@ -28,7 +28,7 @@ NAME_LENGTH = 11  # a longer class name would run into the next tile's caption
 
 
 def short(name: str, length: int = NAME_LENGTH) -> str:
-    """Cut a class name to fit under a picture.
+    """Cut a class name to fit under an image.
 
     Example:
         >>> short("Ankle boot"), short("T-shirt or top")
@@ -46,13 +46,13 @@ def draw_pictures(
     title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw pictures as dark ink on paper, a short caption under each.
+    """Draw images as dark ink on paper, a short caption under each.
 
     Args:
         images: uint8 (n, h, w), ink bright on 0; n may be 0.
         captions: n texts.
         colours: n colours of the captions; black if absent.
-        columns: Pictures in a row.
+        columns: Images in a row.
         title: Said above them.
         ax: Where to draw; a new figure if absent.
 
@@ -94,17 +94,17 @@ def draw_pictures(
 def draw_samples(
     images: Images, labels: Integers, class_names: Sequence[str], per_class: int = 10, ax: Axes | None = None
 ) -> Axes:
-    """Draw the first few pictures of every class, a class a row (of at most twenty classes, evenly chosen).
+    """Draw the first few images of every class, a class a row (of at most twenty classes, evenly chosen).
 
     Args:
         images: uint8 (n, h, w), ink bright on 0.
         labels: integer (n,), 0 to k - 1.
         class_names: k names.
-        per_class: Pictures a class.
+        per_class: Images a class.
         ax: Where to draw; a new figure if absent.
 
     Returns:
-        The axes, with a text for each picture.
+        The axes, with a text for each image.
 
     Example:
         >>> ax = draw_samples(np.zeros((4, 28, 28), np.uint8), np.array([0, 1, 0, 1]), ["no", "yes"], per_class=2)
@@ -115,7 +115,7 @@ def draw_samples(
     if len(present) > 20:
         present = present[np.linspace(0, len(present) - 1, 20).astype(int)]
     chosen = [np.flatnonzero(labels == label)[:per_class] for label in present]
-    # A class with too few pictures leaves the rest of its row empty instead of moving the others along.
+    # A class with too few images leaves the rest of its row empty instead of moving the others along.
     columns = max((len(rows) for rows in chosen), default=1)
     pictures = np.zeros((len(chosen) * columns, *images.shape[1:]), np.uint8)
     captions = [""] * len(pictures)
@@ -127,7 +127,7 @@ def draw_samples(
         captions,
         colours=[FAINT] * len(captions),
         columns=columns,
-        title="Sample pictures, with labels",
+        title="Sample images, with labels",
         ax=ax,
     )
 
@@ -142,15 +142,15 @@ def draw_predictions(
     seed: int = 0,
     ax: Axes | None = None,
 ) -> Axes:
-    r"""Draw a random sample of pictures with what was read, the true label, and how sure.
+    r"""Draw a random sample of images with what was read, the true label, and how sure.
 
     Args:
         images: uint8 (n, h, w), ink bright on 0.
         labels: integer (n,), 0 to k - 1.
         probabilities: float (n, k).
         class_names: k names.
-        count: Pictures to show.
-        seed: Which sample; the same seed shows the same pictures, so that runs can be laid side by side.
+        count: Images to show.
+        seed: Which sample; the same seed shows the same images, so that runs can be laid side by side.
         ax: Where to draw; a new figure if absent.
 
     Returns:
@@ -183,7 +183,7 @@ def draw_mistakes(
     count: int = 50,
     ax: Axes | None = None,
 ) -> Axes:
-    r"""Draw the misclassified pictures, most confident first: true label, what was read instead, how sure.
+    r"""Draw the misclassified images, most confident first: true label, what was read instead, how sure.
 
     Args:
         images: uint8 (n, h, w), ink bright on 0.
@@ -192,11 +192,11 @@ def draw_mistakes(
         class_names: k names.
         mistakes: integer (m,), indices in the order to show; worked out if absent.
         doubtful: Indices whose official label people do not agree with; their captions are green and marked †.
-        count: Pictures to show at most; the title says how many there are in all.
+        count: Images to show at most; the title says how many there are in all.
         ax: Where to draw; a new figure if absent.
 
     Returns:
-        The axes, with one text a picture, or one sentence if there is no mistake.
+        The axes, with one text an image, or one sentence if there is no mistake.
 
     Example:
         >>> zeros = np.zeros((2, 28, 28), np.uint8)
@@ -224,6 +224,6 @@ def draw_mistakes(
     colours = [GREEN if mark else VERMILLION for mark in marked]
     ax = draw_pictures(images[shown], captions, colours=colours, columns=10, title=title, ax=ax)
     if not len(mistakes):
-        message = f"None: all {len(labels):,} pictures were read as their label says."
+        message = f"None: all {len(labels):,} images were read as their label says."
         ax.text(0.0, 0.6, message, transform=ax.transAxes, color=INK, fontsize=11)
     return ax

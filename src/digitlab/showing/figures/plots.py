@@ -77,13 +77,13 @@ def draw_confusion(
 ) -> Axes:
     """Draw the confusion matrix as a Seaborn heat map in which the mistakes can be seen.
 
-    The diagonal holds a thousand pictures per class and the mistakes a handful, so one scale for both would leave every
+    The diagonal holds a thousand images per class and the mistakes a handful, so one scale for both would leave every
     mistake white. Here the colours belong to the mistakes; the diagonal is written on a quiet ground.
 
     Args:
         confusion: integer (k, k), row the true class, column what was read.
         class_names: k names.
-        by: `"count"` writes pictures, `"row"` writes per cent of the true class.
+        by: `"count"` writes images, `"row"` writes per cent of the true class.
         ax: Where to draw; a new figure if absent.
 
     Returns:
@@ -176,7 +176,7 @@ def _write_legibly(ax: Axes, values: Floats | Integers, skip: int) -> None:
 def draw_reliability(
     before: Reliability, after: Reliability | None = None, axes: Sequence[Axes] | None = None
 ) -> list[Axes]:
-    """Draw how often a stated confidence turns out right, and how many pictures stand behind each point.
+    """Draw how often a stated confidence turns out right, and how many images stand behind each point.
 
     Args:
         before: Bins of confidence as the network gives it.
@@ -218,7 +218,7 @@ def draw_reliability(
     diagram.set_xlim(0, 100)
     diagram.set_ylim(0, 100)
     diagram.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper left")
-    # Nearly all pictures lie in the last bin; on a linear scale the others would be invisible.
+    # Nearly all images lie in the last bin; on a linear scale the others would be invisible.
     histogram.set_yscale("symlog", linthresh=1)
     histogram.set_ylim(0, max(10, int(np.max(before.counts))) * 2)
     histogram.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
