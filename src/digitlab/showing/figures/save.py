@@ -1,7 +1,7 @@
 """Every figure of a run, written as PNG and SVG.
 
 A process beside the training loop calls `warm_up()` while there is nothing to draw yet, and `save_figures()` as soon as
-there is: the samples while training runs, the curves when it ends, the rest when the test pictures have been judged.
+there is: the samples while training runs, the curves when it ends, the rest when the test images have been judged.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ class FigureContent:
 
     Args:
         class_names: k names.
-        train_images: uint8 (m, h, w), a few hundred training pictures are enough.
+        train_images: uint8 (m, h, w), a few hundred training images are enough.
         train_labels: integer (m,).
         history: Columns by epoch, see `draw_curves`.
-        images: uint8 (n, h, w), the test pictures.
+        images: uint8 (n, h, w), the test images.
         labels: integer (n,).
         probabilities: float (n, k).
         evaluation: What `evaluate` said about them; None where only `OF_DATA` and `OF_TRAINING` are drawn.
