@@ -197,7 +197,10 @@ def test_a_group_stands_wherever_a_run_does(folder: Path) -> None:
 def test_fields_of_the_recipe_are_named_like_anywhere(folder: Path) -> None:
     """And a second call with the same fields finds the group finished."""
     options = {"data": folder / "small.npz", "validation": 100, "folder": folder}
+    left = folder / ".a.md.999999999.tmp"  # of a process that was killed while it wrote the group's card
+    left.write_text("# half a")
     again = train_group("linear", 2, name="a", epochs=2, **options)
+    assert not left.exists() and (folder / "a.md").is_file()
     assert [run.name for run in again.runs] == ["a-seed0", "a-seed1"]
     with pytest.raises(RunError, match="another recipe"):
         train_group("linear", 2, name="a", epochs=3, **options)

@@ -12,7 +12,7 @@ import numpy as np
 from digitlab.data import Dataset, load
 from digitlab.data.dataset import as_dataset
 from digitlab.errors import DataError, RunError
-from digitlab.files import write_atomically
+from digitlab.files import remove_leftovers, write_atomically
 from digitlab.learning.recipe import RECIPES
 from digitlab.runs.folder import Run
 from digitlab.runs.groups import Group
@@ -129,6 +129,7 @@ def write_report(file: Path, content: ReportContent) -> None:
     """Fill the report's template and write it."""
     from digitlab.showing import render
 
+    remove_leftovers(file.parent, file.name)
     write_atomically(file, render(content))
 
 
@@ -148,6 +149,7 @@ def write_card(subject: Run | Group) -> Path:
     else:
         file = subject.path / "README.md"
         card = model_card(subject.name, subject.info, subject.evaluation, onnx=(subject.path / "model.onnx").exists())
+    remove_leftovers(file.parent, file.name)  # a group's lies in the folder of all runs, which nobody else tidies
     write_atomically(file, card)
     return file
 
