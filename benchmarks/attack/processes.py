@@ -124,11 +124,12 @@ def campaign(folder: Path, count: int, seconds: float, chance: random.Random) ->
         job, name, before = JOBS[victim % len(JOBS)], f"victim{victim}", kills.total()
         victim += 1
         for _ in range(KILLS):
-            process = start(folder, job, name)
-            moment = time.monotonic() + chance.random() * lives[job]
+            process, begun = start(folder, job, name), time.monotonic()
+            moment = begun + chance.random() * lives[job]
             while process.poll() is None and time.monotonic() < moment:
                 time.sleep(0.005)
             if process.poll() is not None:
+                lives[job] = min(lives[job], time.monotonic() - begun)  # it was quicker than any before
                 break
             end(process)
             kills[job.what] += 1
