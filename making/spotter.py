@@ -210,7 +210,7 @@ def augmented(ink: torch.Tensor, signs: torch.Tensor, rng: np.random.Generator) 
 def train(
     folder: Path, out: Path, minutes: float, batch: int, seed: int, start: Path | None, rate: float, forget: float
 ) -> None:
-    """Train for so long; the rate falls with the clock. New shards are taken as they come.
+    """Train for so many minutes of processor time; the rate falls with them. New shards are taken as they come.
 
     What is kept is the moving average of the weights; `forget` is how much of it a step leaves.
     """
@@ -226,12 +226,12 @@ def train(
         [{"params": decay, "weight_decay": 0.02}, {"params": rest, "weight_decay": 0}], lr=rate
     )
     validation = load(folder, "validation")
-    begin, step, known = time.time(), 0, 0
+    begin, step, known = time.process_time(), 0, 0
     sums = np.zeros(3)
     inks: list[np.ndarray] = []
     signs: list[np.ndarray] = []
-    last = begin
-    while (done := (time.time() - begin) / (60 * minutes)) < 1:
+    last = time.time()
+    while (done := (time.process_time() - begin) / (60 * minutes)) < 1:
         if step % 400 == 0:
             files = sum(file.exists() for file in folder.glob("train-*.npz"))
             if files != known:
@@ -372,7 +372,7 @@ def main() -> None:
     verb = verbs.add_parser("train")
     verb.add_argument("folder", type=Path)
     verb.add_argument("out", type=Path)
-    verb.add_argument("--minutes", type=float, default=60)
+    verb.add_argument("--minutes", type=float, default=60, help="of processor time")
     verb.add_argument("--batch", type=int, default=24)
     verb.add_argument("--seed", type=int, default=0)
     verb.add_argument("--start", type=Path)

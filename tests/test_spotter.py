@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,9 +11,12 @@ from hypothesis import strategies as st
 from pages import mnist
 from PIL import Image, ImageDraw
 
+from digitlab.reading import sizes
 from digitlab.reading.cutting import cut_out
+from digitlab.reading.ink import page_ink
 from digitlab.reading.reader import OTHER, Reader, together
-from digitlab.reading.spotter import CHARACTERS
+from digitlab.reading.sizes import spots_at_their_size
+from digitlab.reading.spotter import CHARACTERS, TALL, nothing
 
 READER = Reader(threads=1)
 IMAGES, LABELS = mnist("validation")
@@ -66,6 +71,40 @@ def test_a_line_under_the_digits_is_no_sign() -> None:
     page = written("2758", 5).copy()
     page[108:111] = 60
     assert READER.read(page).text == READER.read(written("2758", 5)).text == "2758"
+
+
+def test_digits_are_found_at_their_size_whatever_their_pieces_say() -> None:
+    # A grid and grain over the page: what hangs together is a scrap or the whole page, never a digit.
+    page = written("27584", 5, gap=10)
+    for step, dark, grain in ((30, 60, 0), (16, 60, 0), (14, 110, 14), (9, 30, 0)):
+        grid = np.full(page.shape, 255.0)
+        grid[::step] = grid[:, ::step] = dark
+        noise = np.random.default_rng(step).normal(0, 1, page.shape) * grain
+        squared = np.clip(np.minimum(page, grid) + noise, 0, 255).astype(np.uint8)
+        assert READER.read(squared).text == "27584", (step, dark, grain)
+
+
+@pytest.mark.parametrize("tall", [0.5, 3.0, 11.0, 300.0, 2000.0])
+def test_a_wrong_guess_of_the_size_is_found_out(tall: float) -> None:
+    page = page_ink(written("27584", 5, gap=10))
+    spots = spots_at_their_size(page, tall, READER.spotter)
+    names = "".join(CHARACTERS[i] for i in spots.probabilities.argmax(1)[np.argsort(spots.boxes[:, 0])])
+    assert names == "27584"
+
+
+def test_grain_is_not_enlarged_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A blank sheet whose grain passes for writing took a minute: it was enlarged to 12 megapixels, three times."""
+    looked = []
+    monkeypatch.setattr(
+        sizes, "spots_of", lambda _, ink, tall: looked.append(ink.size * (TALL / tall) ** 2) or nothing()
+    )
+    rng = np.random.default_rng(0)
+    for side in (300, 1000, 1800):
+        looked.clear()
+        page = page_ink(np.clip(rng.normal(200, 10, (side, side)), 0, 255).astype(np.uint8))
+        for tall in (0.1, 3.0, 8.0, 60.0):
+            spots_at_their_size(replace(page, contrast=0.1), tall, None)
+        assert sum(looked) < 4 * (sizes.MOST_PIXELS + 2 * sizes.MOST_SEARCHED)
 
 
 def test_paper_alone_says_nothing() -> None:

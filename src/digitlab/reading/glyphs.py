@@ -15,16 +15,9 @@ from digitlab.reading.normalise import ink_inside, normalise
 from digitlab.reading.order import lines_of
 from digitlab.reading.picture import Picture
 from digitlab.reading.rulings import remove_rulings
-from digitlab.reading.spotter import CHARACTERS, TALL, Spots, nothing, spots_of
+from digitlab.reading.sizes import spots_at_their_size
+from digitlab.reading.spotter import CHARACTERS, Spots, nothing
 
-# The pieces tell how tall a digit is; where the digits found say otherwise, the spotter looks again at their size.
-AGREES = (0.72, 1.4)
-LOOKS = 3
-# Below this score a sign is not there.
-LEAST_SCORE = 0.4
-# Where the pieces told a wrong height and no digit is seen, heights smaller by this factor are tried, down to so many
-# pixels, as long as the page then has no more than so many; what is found must be as good a digit as this, and so many.
-SMALLER, SMALLEST, MOST_PIXELS, GOOD, FEWEST = 1.7, 20.0, 1_200_000, 0.6, 3
 # A separator stands beside a digit, this many digit heights off at most; elsewhere it is a speck, a scratch, a crease.
 BESIDE = 1.2
 # How likely a lone upright stroke is meant as a 1, and how many of them a page may show.
@@ -102,7 +95,7 @@ def find_glyphs(picture: Picture, *, spotter: Any = None, single: bool = False) 
         blobs = [_all_of(pieces)] if pieces else []
         spots = _as_ones(blobs) if blobs and _is_stroke(blobs[0], mask.shape) else seen
     else:
-        seen = _spotted(page, tall, spotter)
+        seen = spots_at_their_size(page, tall, spotter)
         spots = _believed(seen)
         blobs = cut_out(mask, page.ink, spots.boxes) if len(spots) else []
         strokes = _missed_strokes(pieces, spots, mask.shape)
@@ -153,43 +146,8 @@ def _pieces(page: PageInk, single: bool) -> tuple[np.ndarray, np.ndarray, list[B
     return mask, rulings, pieces, tall
 
 
-def _spotted(page: PageInk, tall: float, spotter: Any) -> Spots:
-    """What the spotter sees at the size that suits the page's digits."""
-    if not page.contrast or not tall:
-        return nothing()
-    best, most = nothing(), 0.0
-    for _ in range(LOOKS):
-        spots = spots_of(spotter, page.ink, tall)
-        digits = spots.digit
-        # By area: the parts of a digit seen too large count less together than the whole.
-        high = spots.boxes[:, 3] - spots.boxes[:, 1]
-        strength = float((spots.scores * spots.probabilities[:, :10].sum(1) * high**2).sum())
-        if strength > most:
-            best, most = spots, strength
-        if not digits.any():
-            break
-        found = float(np.median(spots.boxes[digits, 3] - spots.boxes[digits, 1]))
-        if AGREES[0] < found / tall < AGREES[1]:
-            break
-        tall = found
-    return best if (best.scores[best.digit] >= LEAST_SCORE).any() else _spotted_smaller(page, tall, spotter, best)
-
-
-def _spotted_smaller(page: PageInk, tall: float, spotter: Any, otherwise: Spots) -> Spots:
-    """Look for ever smaller digits: lines aslant that hang together with the writing made it seem taller than it is."""
-    best, most = otherwise, 0.0
-    while (tall := tall / SMALLER) > SMALLEST and page.ink.size * (TALL / tall) ** 2 < MOST_PIXELS:
-        spots = spots_of(spotter, page.ink, tall)
-        sure = spots.scores * spots.probabilities[:, :10].max(1, initial=0)
-        good = sure[sure >= GOOD]
-        if len(good) >= FEWEST and good.sum() > most:
-            best, most = spots, float(good.sum())
-    return best
-
-
 def _believed(spots: Spots) -> Spots:
-    """Leave out what is too faint a guess, digits far too low, and separators that stand by no digit."""
-    spots = spots.take(np.flatnonzero(spots.scores >= LEAST_SCORE))
+    """Leave out digits far too low, and separators that stand by no digit."""
     digits = spots.digit
     high = spots.boxes[:, 3] - spots.boxes[:, 1]
     if not digits.any():

@@ -267,8 +267,11 @@ def _accepted(signs: list[ReadDigit]) -> int:
 def _may_be_ruled(signs: list[ReadDigit], stages: Stages) -> bool:
     """Whether looking for rulings is worth its 30 ms: little was read, or a piece is as long as a ruling.
 
-    A digit that fills its picture is no ruled page, however long its strokes are beside the picture.
+    A digit that fills its picture is no ruled page, however long its strokes are beside the picture; and lines across
+    digits that are read for sure are no reason to turn them.
     """
+    if len(signs) >= FEWEST and _surety(signs) > FINE:
+        return False
     if len(stages.blobs) == 1 and _accepted(signs):
         left, top, right, bottom = stages.blobs[0]
         y, x = (0.2 * side for side in (bottom - top, right - left))

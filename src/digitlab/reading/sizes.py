@@ -1,0 +1,101 @@
+"""How tall a page's digits are: guessed from its pieces, and where that guess shows nothing sure, found by looking."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from digitlab.reading.ink import PageInk
+from digitlab.reading.spotter import TALL, Spots, nothing, spots_of
+
+# Where the digits found are taller or smaller than was guessed by more than this, it is looked again at their size.
+AGREES = (0.72, 1.4)
+LOOKS = 3
+# Below this score a sign is not there.
+LEAST_SCORE = 0.4
+# Pieces this low, pixels, are grain or print, and no look enlarges a page to more pixels than this.
+LOWEST, MOST_PIXELS = 6.0, 3_500_000
+# So sure, on the average, are the digits of a page that is seen at the right size; a lone one is.
+SURE, SURE_ALONE = 0.6, 0.85
+# Where the guess shows this many signs, another size must show as many digits that are this good.
+FEWEST, GOOD = 3, 0.6
+# Sizes looked at where the guess was wrong are half as large each time, down to this height, pixels, or so many pixels.
+SMALLEST, MOST_SEARCHED = 10.0, 1_500_000
+
+
+class _Look(NamedTuple):
+    """What is seen at one size.
+
+    Attributes:
+        spots: all of it.
+        tall: the usual height of its digits, pixels; 0 without any.
+        strength: sum of the heights of its digits, each by the square of how good it is; by it sizes are compared: the
+            parts of a digit that is seen too large count less together than the whole does.
+        sure: the digits are good ones.
+        signs: how many signs there are, of any class.
+        good: how many of its digits are.
+    """
+
+    spots: Spots
+    tall: float
+    strength: float
+    sure: bool
+    signs: int
+    good: int
+
+
+_NOTHING = _Look(nothing(), 0.0, 0.0, False, 0, 0)
+
+
+def spots_at_their_size(page: PageInk, tall: float, spotter: Any) -> Spots:
+    """Find the signs of a page at the size at which the spotter knows digits.
+
+    Args:
+        page: its ink.
+        tall: how tall its pieces make a digit, pixels; 0 for not known.
+        spotter: ONNX Runtime's session of the spotter.
+
+    Returns:
+        The signs.
+    """
+    if not page.contrast or not tall:
+        return nothing()
+    best = _settled(page, tall, spotter) if tall >= LOWEST else _NOTHING
+    if best.sure:
+        return best.spots
+    size = TALL * 2.0 ** np.floor(np.log2(min(page.ink.shape) / TALL))
+    found = best
+    while size >= SMALLEST and page.ink.size * (TALL / size) ** 2 <= MOST_SEARCHED:
+        found = max(found, _look(page, size, spotter), key=lambda look: look.strength)
+        size /= 2
+    # A page that lies turned shows signs that are no digits.
+    if found.tall and found is not best and (found.good >= FEWEST or best.signs < FEWEST):
+        best = max(found, _settled(page, found.tall, spotter), key=lambda look: look.strength)
+    return best.spots
+
+
+def _settled(page: PageInk, tall: float, spotter: Any) -> _Look:
+    """Look at the size of what is found, until it agrees."""
+    best = look = _look(page, tall, spotter)
+    for _ in range(LOOKS - 1):
+        if not look.tall or AGREES[0] < look.tall / tall < AGREES[1]:
+            break
+        tall = look.tall
+        look = _look(page, tall, spotter)
+        best = max(best, look, key=lambda look: look.strength)
+    return best
+
+
+def _look(page: PageInk, tall: float, spotter: Any) -> _Look:
+    tall = max(tall, TALL * float(np.sqrt(page.ink.size / MOST_PIXELS)))
+    spots = spots_of(spotter, page.ink, tall)
+    spots = spots.take(np.flatnonzero(spots.scores >= LEAST_SCORE))
+    digits = spots.take(np.flatnonzero(spots.digit))
+    if not len(digits):
+        return _Look(spots, 0.0, 0.0, False, len(spots), 0)
+    high = digits.boxes[:, 3] - digits.boxes[:, 1]
+    how_good = digits.scores * digits.probabilities[:, :10].max(1)
+    sure = how_good.mean() >= (SURE if len(digits) > 1 else SURE_ALONE)
+    strength = float((how_good**2 * high).sum())
+    return _Look(spots, float(np.median(high)), strength, bool(sure), len(spots), int((how_good >= GOOD).sum()))
