@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pages import mnist
 from PIL import Image, ImageDraw
+from scipy import ndimage
 
 from digitlab.reading import sizes
 from digitlab.reading.cutting import cut_out
@@ -112,6 +113,21 @@ def test_paper_alone_says_nothing() -> None:
     for noise in (0, 3, 12):
         page = np.clip(rng.normal(200, noise, (500, 700)), 0, 255).astype(np.uint8)
         assert READER.read(page).text == ""
+
+
+def test_textures_and_photographs_say_nothing() -> None:
+    from matplotlib import cbook
+
+    pages = [np.asarray(Image.open(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))]
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        octaves = [
+            ndimage.zoom(rng.normal(0, size, (240 // size, 320 // size)), size, order=1) for size in (2, 4, 8, 16)
+        ]
+        pages.append(np.clip(150 + 6 * sum(octaves), 0, 255).astype(np.uint8))
+    texts = [READER.read(page).text for page in pages]
+    assert sum(not text for text in texts) >= 5, texts
+    assert sum(character.isdigit() for text in texts for character in text) <= 2, texts
 
 
 @given(st.integers(0, 10_000), st.integers(1, 6))

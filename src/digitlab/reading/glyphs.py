@@ -22,6 +22,9 @@ from digitlab.reading.spotter import CHARACTERS, Spots, nothing
 BESIDE = 1.2
 # How likely a lone upright stroke is meant as a 1, and how many of them a page may show.
 LONE, MOST_LONE = 0.9, 3
+# A page whose best digit is worse than this, and whose signs hold less than this share of its dark ink, shows none:
+# grain, wood, a landscape. Of pages with writing the best digit was 0.72 or more, or the signs held 0.9 of the ink.
+WRITTEN, HELD = 0.7, 0.5
 # A digit this much lower than the page's is a remain of something.
 LOWEST = 0.4
 
@@ -96,7 +99,7 @@ def find_glyphs(picture: Picture, *, spotter: Any = None, single: bool = False) 
         spots = _as_ones(blobs) if blobs and _is_stroke(blobs[0], mask.shape) else seen
     else:
         seen = spots_at_their_size(page, tall, spotter)
-        spots = _believed(seen)
+        spots = _believed(seen) if _is_written(seen, page) else nothing()
         blobs = cut_out(mask, page.ink, spots.boxes) if len(spots) else []
         strokes = _missed_strokes(pieces, spots, mask.shape)
         blobs, spots = blobs + strokes, spots.with_more(_as_ones(strokes))
@@ -144,6 +147,18 @@ def _pieces(page: PageInk, single: bool) -> tuple[np.ndarray, np.ndarray, list[B
         pieces = [piece for piece in pieces if page.inner[piece.window][piece.mask].mean() > 0.4]
     pieces, tall = drop_what_is_no_writing(pieces, page.ink.shape)
     return mask, rulings, pieces, tall
+
+
+def _is_written(spots: Spots, page: PageInk) -> bool:
+    """Whether what was seen is writing, and not what a spotter finds in any texture."""
+    how_good = spots.scores * spots.probabilities[:, :10].max(1, initial=0)
+    if how_good.max(initial=0) >= WRITTEN:
+        return True
+    dark = page.ink > 0.5 * page.contrast
+    held = np.zeros_like(dark)
+    for left, top, right, bottom in spots.boxes.clip(0).astype(int):
+        held[top : bottom + 1, left : right + 1] = True
+    return bool((dark & held).sum() >= HELD * dark.sum())
 
 
 def _believed(spots: Spots) -> Spots:
