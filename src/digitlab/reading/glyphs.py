@@ -15,7 +15,7 @@ from digitlab.reading.normalise import ink_inside, normalise
 from digitlab.reading.order import lines_of
 from digitlab.reading.picture import Picture
 from digitlab.reading.rulings import remove_rulings
-from digitlab.reading.sizes import spots_at_their_size
+from digitlab.reading.sizes import share_held, spots_at_their_size
 from digitlab.reading.spotter import CHARACTERS, Spots, nothing
 
 # A separator stands beside a digit, this many digit heights off at most; elsewhere it is a speck, a scratch, a crease.
@@ -152,13 +152,7 @@ def _pieces(page: PageInk, single: bool) -> tuple[np.ndarray, np.ndarray, list[B
 def _is_written(spots: Spots, page: PageInk) -> bool:
     """Whether what was seen is writing, and not what a spotter finds in any texture."""
     how_good = spots.scores * spots.probabilities[:, :10].max(1, initial=0)
-    if how_good.max(initial=0) >= WRITTEN:
-        return True
-    dark = page.ink > 0.5 * page.contrast
-    held = np.zeros_like(dark)
-    for left, top, right, bottom in spots.boxes.clip(0).astype(int):
-        held[top : bottom + 1, left : right + 1] = True
-    return bool((dark & held).sum() >= HELD * dark.sum())
+    return bool(how_good.max(initial=0) >= WRITTEN or share_held(spots, page) >= HELD)
 
 
 def _believed(spots: Spots) -> Spots:

@@ -18,6 +18,8 @@ LEAST_SCORE = 0.4
 LOWEST, MOST_PIXELS = 6.0, 3_500_000
 # So sure, on the average, are the digits of a page that is seen at the right size; a lone one is.
 SURE, SURE_ALONE = 0.6, 0.85
+# Nor is another size looked for where the signs hold this share of the dark ink.
+ALL = 0.9
 # Where the guess shows this many signs, another size must show as many digits that are this good.
 FEWEST, GOOD = 3, 0.6
 # Sizes looked at where the guess was wrong are half as large each time, down to this height, pixels, or so many pixels.
@@ -62,7 +64,7 @@ def spots_at_their_size(page: PageInk, tall: float, spotter: Any) -> Spots:
     if not page.contrast or not tall:
         return nothing()
     best = _settled(page, tall, spotter) if tall >= LOWEST else _NOTHING
-    if best.sure:
+    if best.sure or (best.signs and share_held(best.spots, page) >= ALL):
         return best.spots
     size = TALL * 2.0 ** np.floor(np.log2(min(page.ink.shape) / TALL))
     found = best
@@ -73,6 +75,29 @@ def spots_at_their_size(page: PageInk, tall: float, spotter: Any) -> Spots:
     if found.tall and found is not best and (found.good >= FEWEST or best.signs < FEWEST):
         best = max(found, _settled(page, found.tall, spotter), key=lambda look: look.strength)
     return best.spots
+
+
+def share_held(spots: Spots, page: PageInk) -> float:
+    """Say how much of a page's dark ink lies in the boxes of its signs.
+
+    Args:
+        spots: its signs.
+        page: its ink.
+
+    Returns:
+        The share, 0 to 1.
+
+    Example:
+        >>> page = np.full((64, 64), 200, np.uint8); page[20:40, 30:33] = 20
+        >>> from digitlab.reading.ink import page_ink
+        >>> share_held(nothing(), page_ink(page))
+        0.0
+    """
+    dark = page.ink > 0.5 * page.contrast
+    held = np.zeros_like(dark)
+    for left, top, right, bottom in spots.boxes.clip(0).astype(int):
+        held[top : bottom + 1, left : right + 1] = True
+    return float((dark & held).sum() / max(dark.sum(), 1))
 
 
 def _settled(page: PageInk, tall: float, spotter: Any) -> _Look:
