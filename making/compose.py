@@ -20,8 +20,8 @@ CLASSES = DIGITS + SEPARATORS
 # Points are drawn on a canvas this many times finer.
 FINE = 2
 KINDS = {
-    "lines": 0.2, "field": 0.15, "comb": 0.11, "table": 0.09, "grid": 0.05, "words": 0.1, "form": 0.09, "single": 0.07,
-    "column": 0.03, "nothing": 0.07, "touching": 0.04,
+    "lines": 0.2, "field": 0.15, "comb": 0.11, "table": 0.09, "grid": 0.05, "words": 0.11, "form": 0.09, "single": 0.08,
+    "column": 0.03, "nothing": 0.05, "touching": 0.04,
 }  # fmt: skip
 
 
@@ -355,7 +355,7 @@ class Composer:
             top, bottom = y - sheet.tall * rng.uniform(0.05, 0.4), y + sheet.tall * (1 + rng.uniform(0.05, 0.4))
             style = self._line_style()
             short, bars = rng.random() < 0.3, rng.random() < 0.3
-            thick = float(rng.uniform(0.05, 0.2)) * sheet.tall if rng.random() < 0.25 else 0.0
+            thick = float(rng.uniform(0.05, 0.2)) * sheet.tall if rng.random() < 0.18 else 0.0
             for i in range(number):
                 x = left + i * cell
                 if rng.random() < 0.9:
@@ -545,10 +545,8 @@ class Composer:
         """Scribbles, textures, blots, edges: no sign in it, or a drawing, which is none of ours."""
         rng = self.rng
         height, width = sheet.shape
-        kind = rng.integers(8)
-        if kind >= 6:
-            self._scene(sheet)
-        elif kind == 5:  # grain of wood, leaves: long or short strokes all over
+        kind = rng.integers(6)
+        if kind == 5:  # grain of wood, leaves: long or short strokes all over
             long, angle = float(rng.uniform(0.4, 8)) * sheet.tall, rng.uniform(0, np.pi)
             # Few and short ones, nobody could tell from a row of 1s.
             for _ in range(int(rng.integers(8 if long > 2 * sheet.tall else 40, 90))):
@@ -578,31 +576,6 @@ class Composer:
                 self.points.append(
                     ((1 - t) ** 2 * (a[0], b[0]) + 2 * t * (1 - t) * mid + t**2 * (a[1], b[1])).astype(np.float32)
                 )
-
-    def _scene(self, sheet: Sheet) -> None:
-        """What a photograph without writing leaves: shapes with sharp and soft edges, and detail of every size."""
-        rng = self.rng
-        height, width = sheet.shape
-        tone = np.full(sheet.shape, rng.uniform(0, 0.6), np.float32)
-        for _ in range(int(rng.integers(3, 25))):
-            middle, size = rng.uniform(0, 1, 2) * (width, height), sheet.tall * float(np.exp(rng.uniform(-0.7, 2)))
-            layer = np.zeros(sheet.shape, np.float32)
-            if rng.random() < 0.5:
-                axes = (max(1, int(size)), max(1, int(size * rng.uniform(0.2, 1))))
-                thick = -1 if rng.random() < 0.7 else int(rng.integers(1, 5))
-                cv2.ellipse(layer, tuple(middle.astype(int).tolist()), axes, rng.uniform(0, 180), 0, 360, 1.0, thick)
-            else:
-                corners = middle + rng.normal(0, size, (int(rng.integers(3, 7)), 2))
-                cv2.fillPoly(layer, [np.rint(corners).astype(np.int32)], 1.0)
-            if rng.random() < 0.6:
-                layer = cv2.GaussianBlur(layer, (0, 0), float(np.exp(rng.uniform(-0.7, 1.8))))
-            tone += (rng.uniform(0, 1) - tone) * layer * rng.uniform(0.3, 1)
-        share = rng.uniform(0, 0.35)
-        for step in (2, 4, 8, 16, 32):
-            grain = rng.normal(0, 1, (height // step + 1, width // step + 1)).astype(np.float32)
-            share *= rng.uniform(0.6, 1.3)
-            tone += share * 0.4 * cv2.resize(grain, (width, height), interpolation=cv2.INTER_CUBIC)
-        sheet.print = np.clip(tone * rng.uniform(0.5, 1), 0, 1).astype(np.float32)
 
     def _scribble(self, sheet: Sheet, x: float, y: float, size: float) -> None:
         """A flourish, a star, a crossing-out: one sign of no class."""

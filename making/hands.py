@@ -193,7 +193,7 @@ class Habits:
 def habits(rng: np.random.Generator) -> Habits:
     """Draw a writer: who writes 1 with a long upstroke mostly crosses the 7."""
     european = rng.random() < 0.5
-    caret = european and rng.random() < 0.4
+    caret = european and rng.random() < 0.3
     long = rng.uniform(0.6, 1.0) if caret else rng.uniform(0.18, 0.85)
     return Habits(
         upstroke=float(long) if european else float(rng.choice([0, rng.uniform(0.05, 0.25)])),
@@ -335,7 +335,7 @@ def drawn(character: str, writer: Habits, rng: np.random.Generator) -> np.ndarra
         ]
     elif character == "7":
         if writer.hook or (writer.crossed and rng.random() < 0.4):
-            w *= float(rng.uniform(0.4, 0.95))  # a narrow head
+            w *= float(rng.uniform(0.55, 0.95))  # a narrow head
         bar = [(0.0, 0.06 + j(0.05)), (w * 0.5, 0.04 + j(0.03)), (w + j(), 0.0)]
         if writer.hook:
             hook = writer.hook * rng.uniform(0.75, 1.25)
@@ -354,7 +354,6 @@ def drawn(character: str, writer: Habits, rng: np.random.Generator) -> np.ndarra
         ]
         if writer.crossed:
             y, reach = (rng.uniform(0.34, 0.56) if writer.hook else 0.5 + j(0.06)), rng.uniform(0.18, 0.42)
-            reach *= rng.choice([1.0, 1.5])
             stem = w * 0.62 + writer.curled
             strokes.append(
                 smooth(

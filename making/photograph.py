@@ -54,8 +54,8 @@ def photographed(sheet: Sheet, rng: np.random.Generator) -> np.ndarray:
     if kind in ("photo", "scan") and rng.random() < 0.6:
         grey = grey + rng.normal(0, rng.choice([1.5, 4, 8], p=[0.5, 0.35, 0.15]), grey.shape)
     grey = np.clip(grey, 0, 255)
-    if rng.random() < 0.2:  # fewer pixels than it should have
-        factor = rng.uniform(0.3, 0.8) if sheet.tall > 20 else rng.uniform(0.45, 0.8)
+    if rng.random() < 0.12:  # fewer pixels than it should have
+        factor = rng.uniform(0.4, 0.8)
         small = cv2.resize(
             grey.astype(np.float32),
             (max(16, int(width * factor)), max(16, int(height * factor))),
