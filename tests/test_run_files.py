@@ -262,7 +262,7 @@ def test_a_script_that_ends_itself_is_an_error(tmp_path: Path) -> None:
     from digitlab.errors import RecipeError
     from digitlab.learning.models import build
     from digitlab.learning.recipe import RECIPES
-    from digitlab.runs.training import own_recipe
+    from digitlab.runs.own_model import own_recipe
 
     (tmp_path / "ends.py").write_text("import sys\ndef build():\n    sys.exit(3)\n", "utf-8")
     with pytest.raises(RecipeError, match="failed with SystemExit: 3"):

@@ -34,20 +34,18 @@ class _Look(NamedTuple):
         tall: the usual height of its digits, pixels; 0 without any.
         strength: sum of the heights of its digits, each by the square of how good it is; by it sizes are compared: the
             parts of a digit that is seen too large count less together than the whole does.
-        sure: the digits are good ones.
-        signs: how many signs there are, of any class.
-        good: how many of its digits are.
+        sure: its digits are good ones on the average.
+        good: how many of its digits are good ones.
     """
 
     spots: Spots
     tall: float
     strength: float
     sure: bool
-    signs: int
     good: int
 
 
-_NOTHING = _Look(nothing(), 0.0, 0.0, False, 0, 0)
+_NOTHING = _Look(nothing(), 0.0, 0.0, False, 0)
 
 
 def spots_at_their_size(page: PageInk, tall: float, spotter: Any) -> Spots:
@@ -64,7 +62,7 @@ def spots_at_their_size(page: PageInk, tall: float, spotter: Any) -> Spots:
     if not page.contrast or not tall:
         return nothing()
     best = _settled(page, tall, spotter) if tall >= LOWEST else _NOTHING
-    if best.sure or (best.signs and share_held(best.spots, page) >= ALL):
+    if best.sure or (len(best.spots) and share_held(best.spots, page) >= ALL):
         return best.spots
     size = TALL * 2.0 ** np.floor(np.log2(min(page.ink.shape) / TALL))
     found = best
@@ -72,7 +70,7 @@ def spots_at_their_size(page: PageInk, tall: float, spotter: Any) -> Spots:
         found = max(found, _look(page, size, spotter), key=lambda look: look.strength)
         size /= 2
     # A page that lies turned shows signs that are no digits.
-    if found.tall and found is not best and (found.good >= FEWEST or best.signs < FEWEST):
+    if found.tall and found is not best and (found.good >= FEWEST or len(best.spots) < FEWEST):
         best = max(found, _settled(page, found.tall, spotter), key=lambda look: look.strength)
     return best.spots
 
@@ -118,9 +116,8 @@ def _look(page: PageInk, tall: float, spotter: Any) -> _Look:
     spots = spots.take(np.flatnonzero(spots.scores >= LEAST_SCORE))
     digits = spots.take(np.flatnonzero(spots.digit))
     if not len(digits):
-        return _Look(spots, 0.0, 0.0, False, len(spots), 0)
-    high = digits.boxes[:, 3] - digits.boxes[:, 1]
-    how_good = digits.scores * digits.probabilities[:, :10].max(1)
-    sure = how_good.mean() >= (SURE if len(digits) > 1 else SURE_ALONE)
-    strength = float((how_good**2 * high).sum())
-    return _Look(spots, float(np.median(high)), strength, bool(sure), len(spots), int((how_good >= GOOD).sum()))
+        return _Look(spots, 0.0, 0.0, False, 0)
+    high, quality = digits.boxes[:, 3] - digits.boxes[:, 1], digits.quality
+    sure = quality.mean() >= (SURE if len(digits) > 1 else SURE_ALONE)
+    strength = float((quality**2 * high).sum())
+    return _Look(spots, float(np.median(high)), strength, bool(sure), int((quality >= GOOD).sum()))

@@ -52,6 +52,11 @@ class Spots:
         names = self.probabilities.argmax(1) if len(self) else np.zeros(0, int)
         return np.asarray((names >= 10) & (names < len(CHARACTERS) - 1))
 
+    @property
+    def quality(self) -> np.ndarray:
+        """(n,) float32, how good a digit each is: its score times its likeliest digit's probability, 0..1."""
+        return np.asarray(self.scores * self.probabilities[:, :10].max(1, initial=0))
+
     def with_more(self, others: Spots) -> Spots:
         """These and others."""
         return Spots(

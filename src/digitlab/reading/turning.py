@@ -52,19 +52,17 @@ def read_turned(picture: Picture, read: ReadPage, judge: Judge) -> tuple[list[Re
         as it was read, and by how many degrees it was turned clockwise; 0.0 for hardly any page.
     """
     signs, stages = read(picture)
-    degrees, levelled = turn_of(signs, judge), None
-    if not degrees and _may_be_ruled(signs, stages) and (level := -ruling_angle(stages.mask)):
+    degrees = turn_of(signs, judge)
+    found: tuple[list[ReadDigit], Stages] | None = None
+    if not degrees and _may_be_ruled(signs, stages) and (degrees := -ruling_angle(stages.mask)):
         # Ruled lines are taken out where they are level; upright or aslant they hide the signs, or join them.
-        page, back = turned(picture, level)
-        levelled = read(page)
-        on_lines = turn_of(levelled[0], judge)
-        degrees = (level + on_lines + 180) % 360 - 180
-        levelled = None if on_lines else levelled
+        found = read(turned(picture, degrees)[0])
+        if on_lines := turn_of(found[0], judge):
+            degrees, found = (degrees + on_lines + 180) % 360 - 180, None
     if not degrees:
         return signs, stages, 0.0
-    if levelled is None:
-        page, back = turned(picture, degrees)
-    anew, seen = levelled or read(page)
+    page, back = turned(picture, degrees)
+    anew, seen = found or read(page)
     slanted = degrees % 90 > 1e-6
     # Turned, a page in which then nothing is found is no better read.
     surer = bool(anew) and _surety(anew) >= _surety(signs) + (0 if slanted else SURER)

@@ -15,6 +15,7 @@ from digitlab.runs import training
 from digitlab.runs.folder import Run
 from digitlab.runs.gather import write_card
 from digitlab.runs.groups import Group
+from digitlab.runs.own_model import own_recipe
 from digitlab.runs.parallel import LocalProcesses, OnEvent, Place, check_sendable
 from digitlab.runs.parcels import put_back
 from digitlab.runs.register import check_name, runs_folder
@@ -82,7 +83,7 @@ def train_group(
         member = make_recipe(settings, seed=seed)
         run = Run(runs_folder(folder) / f"{called}-seed{seed}")
         put_back(run.path)
-        if (run.path / "run.json").exists() and run.recipe != training.own_recipe(member, model):
+        if (run.path / "run.json").exists() and run.recipe != own_recipe(member, model):
             raise RunError(f"{run.path}: is there already and has another recipe. Choose another --name")
         members.append((member, run))
     to_do = [

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from digitlab.data import Dataset
 from digitlab.data.dataset import Arrays, as_dataset
-from digitlab.errors import ExportError, RecipeError, RunError
+from digitlab.errors import ExportError, RunError
 from digitlab.files import printable, write_atomically
 from digitlab.learning.export import export_model
 from digitlab.learning.recipe import Recipe
@@ -28,6 +28,7 @@ from digitlab.runs.gather import (
     write_report,
 )
 from digitlab.runs.lock import locked
+from digitlab.runs.own_model import own_model, own_recipe
 from digitlab.runs.register import check_free, create_run, open_run, runs_folder
 from digitlab.runs.states import Stage, State
 from digitlab.runs.trust import check_trusted, trust
@@ -134,7 +135,7 @@ def train(
     watcher, stopwatch = watcher or _default_watcher(), stopwatch or Stopwatch()
     settings = own_recipe(make_recipe(recipe, **changes), model)
     check_engine(engine)
-    own = None if begin_with else _own_model(settings.network)
+    own = None if begin_with else own_model(settings.network)
     if own is not None:
         trust(settings.network)
     check_free(runs_folder(folder), name)
@@ -205,7 +206,7 @@ def resume(
         _stage(watcher, stopwatch, Stage.DATA)
         dataset = dataset_of(run, data)
         network = run.recipe.network
-        if info["own_model"] != _own_model(network):
+        if info["own_model"] != own_model(network):
             raise RunError(f"{run.path}: {network} changed since it began. Restore it, or train anew")
         if ".py:" in network and not callable(model):
             check_trusted(run.path, network, model)
@@ -374,31 +375,6 @@ def _source_of(dataset: Dataset) -> str | Dataset | None:
     if dataset.source == "bundled":
         return None
     return dataset.source if Path(dataset.source).exists() else dataset
-
-
-def own_recipe(recipe: Recipe, model: str | Callable[[], Any] | None) -> Recipe:
-    """The recipe with a user's own model in place of its network."""
-    if model is None:
-        return recipe
-    if isinstance(model, str) and ".py:" not in model:
-        raise RecipeError.of("model", model, "a file and a function in it, as in my_file.py:build")
-    if not isinstance(model, str) and not hasattr(model, "__qualname__"):
-        raise RecipeError(
-            f"model: got a {type(model).__name__}, expected my_file.py:build or the function that builds the model, "
-            "as in model=build: each run begins with fresh weights"
-        )
-    described = model if isinstance(model, str) else f"{model.__module__}.{model.__qualname__}"
-    return dataclasses.replace(recipe, name="own", network=described, description=f"own model {described}")
-
-
-def _own_model(network: str) -> dict[str, str] | None:
-    """Path and hash of a user's own model file, to notice a change before resuming."""
-    if ".py:" not in network:
-        return None
-    path = Path(network.rpartition(":")[0])
-    if not path.is_file():
-        raise RecipeError(f"{path}: no such file; expected a Python file, as in my_file.py:build")
-    return {"file": str(path.resolve()), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def _stage(watcher: Watcher, stopwatch: Stopwatch, name: Stage) -> None:
