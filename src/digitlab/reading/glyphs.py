@@ -25,8 +25,6 @@ LONE, MOST_LONE = 0.9, 3
 # A page whose best digit is worse than this, and whose signs hold less than this share of its dark ink, shows none:
 # grain, wood, a landscape. Set by looking at blank pages, textures and photographs beside pages with writing.
 WRITTEN, HELD = 0.7, 0.5
-# So many digits that are on the average this bad are none: scraps of a fine grid.
-MANY, BAD = 30, 0.45
 # A digit this much lower than the page's is a remain of something.
 LOWEST = 0.4
 
@@ -153,9 +151,6 @@ def _pieces(page: PageInk, single: bool) -> tuple[np.ndarray, np.ndarray, list[B
 
 def _is_written(spots: Spots, page: PageInk) -> bool:
     """Whether what was seen is writing, and not what a spotter finds in any texture."""
-    digits = spots.quality[spots.digit]
-    if len(digits) >= MANY and digits.mean() < BAD:
-        return False
     return bool(spots.quality.max(initial=0) >= WRITTEN or share_held(spots, page) >= HELD)
 
 
