@@ -1,4 +1,4 @@
-"""Put the network that names digits into the package; `making/spotter.py` makes the one that finds them.
+"""Put the network that names digits into the package; `making/` has what makes the two that find and check signs.
 
     digitlab train tiny --seeds 3 --name digits
     digitlab export digits
@@ -27,7 +27,7 @@ from digitlab.reading.reader import BUNDLED
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "making"))
 from pages import mnist  # type: ignore[import-not-found]
 
-LARGEST = 1_000_000
+LARGEST = 4_000_000
 
 
 def main() -> None:

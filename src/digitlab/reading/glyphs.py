@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,10 @@ from digitlab.reading.picture import Picture
 from digitlab.reading.rulings import remove_rulings
 from digitlab.reading.sizes import share_held, spots_at_their_size
 from digitlab.reading.spotter import CHARACTERS, Spots, nothing
+from digitlab.reading.verifier import verified
+
+if TYPE_CHECKING:
+    from digitlab.reading.model import OnnxModel
 
 # A separator stands beside a digit, this many digit heights off at most; elsewhere it is a speck, a scratch, a crease.
 BESIDE = 1.2
@@ -25,6 +29,8 @@ LONE, MOST_LONE = 0.9, 3
 # A page whose best digit is worse than this, and whose signs hold less than this share of its dark ink, shows none:
 # grain, wood, a landscape. Set by looking at blank pages, textures and photographs beside pages with writing.
 WRITTEN, HELD = 0.7, 0.5
+# Below this score, after the second look, no sign is there.
+THERE = 0.2
 # A digit this much lower than the page's is a remain of something.
 LOWEST = 0.4
 
@@ -74,12 +80,15 @@ class Stages:
     scale: float = 1.0
 
 
-def find_glyphs(picture: Picture, *, spotter: Any = None, single: bool = False) -> tuple[list[Glyph], Stages]:
+def find_glyphs(
+    picture: Picture, *, spotter: Any = None, verifier: OnnxModel | None = None, single: bool = False
+) -> tuple[list[Glyph], Stages]:
     """Find the signs of a page and bring each into MNIST's geometry.
 
     Args:
         picture: the page.
         spotter: ONNX Runtime's session of the spotter; only `single` does without.
+        verifier: what looks again at each sign that the spotter found; None for no second look.
         single: the whole picture is one digit: every piece of it is joined, and the spotter is not asked.
 
     Returns:
@@ -99,7 +108,10 @@ def find_glyphs(picture: Picture, *, spotter: Any = None, single: bool = False) 
         spots = _as_ones(blobs) if blobs and _is_stroke(blobs[0], mask.shape) else seen
     else:
         seen = spots_at_their_size(page, tall, spotter)
-        spots = _believed(seen) if _is_written(seen, page) else nothing()
+        if verifier:
+            seen = verified(verifier, page.ink, seen)
+        there = seen.take(np.flatnonzero(seen.scores >= THERE))
+        spots = _believed(there) if _is_written(there, page) else nothing()
         blobs = cut_out(mask, page.ink, spots.boxes) if len(spots) else []
         strokes = _missed_strokes(pieces, spots, mask.shape)
         blobs, spots = blobs + strokes, spots.with_more(_as_ones(strokes))

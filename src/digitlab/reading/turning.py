@@ -32,7 +32,7 @@ OVER = 1.4
 # ...or, where the lines slant, hardly less; and it stays if what is then read is surer by this much.
 NOT_WORSE, SURER = 0.02, 0.1
 # Surer than this on the average, a page has been read. A ruling is this share of the page's short side long.
-UNREAD, LONG = 0.5, 0.5
+UNREAD, LONG = 0.7, 0.5
 # Two of them lie this far apart at least, in four hundredths of the page's long side.
 APART = 8
 # A sign that holds this much of the ink, with a fifth around it, is alone on its page.
