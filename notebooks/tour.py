@@ -57,10 +57,10 @@ train, validation, test = mnist.train, mnist.validation, mnist.test
 names = mnist.class_names
 
 for name, part in [("train", train), ("validation", validation), ("test", test)]:
-    print(f"{name:10}  pictures {part.images.shape}  labels {part.labels.shape}")
+    print(f"{name:10}  images {part.images.shape}  labels {part.labels.shape}")
 
 # %% [markdown]
-# A picture is nothing but a table of numbers: 28 rows of 28 pixels, each from 0 (paper) to 255 (ink). Here is the
+# An image is nothing but a table of numbers: 28 rows of 28 pixels, each from 0 (paper) to 255 (ink). Here is the
 # first one, and every second number of its middle. Can you see the digit in the numbers?
 
 # %%
@@ -80,42 +80,42 @@ draw_samples(train.images[:500], train.labels[:500], names).figure
 counts = np.bincount(train.labels)
 figure, ax = plt.subplots(figsize=(6, 2.4))
 ax.bar(names, counts, color="#0072B2")
-ax.set(xlabel="digit", ylabel="training pictures")
+ax.set(xlabel="digit", ylabel="training images")
 plt.show()
 
 # %% [markdown]
 # **What to notice.** People write the same digit in very different ways: look at the ones and the sevens. The classes
-# are roughly, not exactly, of equal size. And there are *three* sets of pictures:
+# are roughly, not exactly, of equal size. And there are *three* sets of images:
 #
 # - **train**: the network learns from these;
 # - **validation**: it never learns from these. You look at them while you try things out;
 # - **test**: you look at these once, at the end. They say how well it reads digits that nobody has fitted anything to.
 #
-# If you choose your network by its test pictures, the test result is no longer honest: you picked the network that
+# If you choose your network by its test images, the test result is no longer honest: you picked the network that
 # was lucky on them.
 #
 # **Exercise.** Show the first fifty sevens with
 # `draw_pictures(train.images[train.labels == 7][:50], ["7"] * 50).figure`. How many ways of writing it do you find?
 
 # %% [markdown]
-# ## 2. Prepare the pictures
+# ## 2. Prepare the images
 #
-# A network learns best from small numbers, so the pixels are divided by 255. And our first network takes a picture as
+# A network learns best from small numbers, so the pixels are divided by 255. And our first network takes an image as
 # one long row of 28 x 28 = 784 numbers.
 
 # %%
 row = first.reshape(784) / 255
 print("shape", row.shape, " smallest", row.min(), " largest", row.max())
-print(f"mean over all training pictures {train.images.mean() / 255:.4f}")
+print(f"mean over all training images {train.images.mean() / 255:.4f}")
 
 # %% [markdown]
-# **What to notice.** Nothing was lost: it is the same picture in another shape. But the network no longer knows which
+# **What to notice.** Nothing was lost: it is the same image in another shape. But the network no longer knows which
 # pixels are neighbours. Keep that in mind for step 11.
 #
 # Below we do both steps *inside* the network. Then whoever uses it later cannot forget the division. That is one of
 # the most common mistakes of all; see step 15.
 #
-# **Exercise.** The mean is about 0.13. What does that say about how much of a picture is ink?
+# **Exercise.** The mean is about 0.13. What does that say about how much of an image is ink?
 
 # %% [markdown]
 # ## 3. Build a network: 784 - 128 - 10
@@ -150,8 +150,8 @@ print("before training:", np.round(before, 2))
 # %% [markdown]
 # ## 4. Train it
 #
-# Training shows the network 32 pictures at a time. The *loss* says how surprised it was by the right answers; Adam
-# moves every weight a little in the direction that makes the loss smaller. One pass over all training pictures is an
+# Training shows the network 32 images at a time. The *loss* says how surprised it was by the right answers; Adam
+# moves every weight a little in the direction that makes the loss smaller. One pass over all training images is an
 # *epoch*.
 
 # %%
@@ -167,7 +167,7 @@ fitted = model.fit(
 
 # %% [markdown]
 # **What to notice.** The greatest gain is in the first epoch. `val_accuracy` is the accuracy on the validation
-# pictures, which the network did not learn from.
+# images, which the network did not learn from.
 #
 # **Exercise.** Train a fresh network with `batch_size=512`. Is an epoch faster? Is the result as good after five?
 
@@ -182,7 +182,7 @@ draw_curves(history)[0].figure
 
 # %% [markdown]
 # **What to notice.** The training loss keeps falling fast. The validation loss falls more slowly from epoch to epoch,
-# and the two lines cross and part: the network begins to learn its training pictures by heart. That is called
+# and the two lines cross and part: the network begins to learn its training images by heart. That is called
 # *overfitting*.
 #
 # **Exercise.** Train for 20 epochs and draw the curves again. Where would you have stopped?
@@ -190,20 +190,20 @@ draw_curves(history)[0].figure
 # %% [markdown]
 # ## 6. How good is it? The test
 #
-# Now, once, the test pictures.
+# Now, once, the test images.
 
 # %%
 probabilities = model.predict(test.images, verbose=0)
 result = evaluate(probabilities, test.labels, doubtful=mnist.doubtful)
 low, high = result.accuracy_interval
-print(f"{result.accuracy:.2%} right, {len(result.mistakes)} mistakes in {result.samples:,} pictures")
+print(f"{result.accuracy:.2%} right, {len(result.mistakes)} mistakes in {result.samples:,} images")
 print(f"95 % interval: {low:.2%} to {high:.2%}")
 
 # %% [markdown]
-# **What to notice.** The interval. With other 10,000 pictures from the same writers the result would have been a
+# **What to notice.** The interval. With other 10,000 images from the same writers the result would have been a
 # little different. If somebody says that their network is 0.1 % better than yours, look at the interval first.
 #
-# **Exercise.** With only 100 test pictures, how wide is the interval? `wilson_interval(98, 100)` tells.
+# **Exercise.** With only 100 test images, how wide is the interval? `wilson_interval(98, 100)` tells.
 
 # %%
 for right, total in [(98, 100), (980, 1000), (9800, 10000)]:
@@ -226,13 +226,13 @@ for confusion in result.confusions[:5]:
 # **What to notice.** The mistakes are not spread evenly. Digits that look alike are mixed up: 8 and 3, 7 and 2,
 # 4 and 9. Hardly ever is a 0 read as a 1. The network makes mistakes that a person could understand.
 #
-# **Exercise.** Which digit has the lowest recall (the share of its pictures that were read right)? `result.recall` has
+# **Exercise.** Which digit has the lowest recall (the share of its images that were read right)? `result.recall` has
 # them in order.
 
 # %% [markdown]
 # ## 8. Sample predictions
 #
-# Forty test pictures, drawn at random: what was read, what is true, and how sure the network was.
+# Forty test images, drawn at random: what was read, what is true, and how sure the network was.
 
 # %%
 draw_predictions(test.images, test.labels, probabilities, names).figure
@@ -243,9 +243,9 @@ draw_predictions(test.images, test.labels, probabilities, names).figure
 # **Exercise.** Draw forty others with `seed=1`. Cover the captions: do you read the same?
 
 # %% [markdown]
-# ## 9. The misclassified pictures
+# ## 9. The misclassified images
 #
-# The most confident mistakes first. This is the most useful picture of all.
+# The most confident mistakes first. This is the most useful image of all.
 
 # %%
 draw_mistakes(test.images, test.labels, probabilities, names, doubtful=mnist.doubtful).figure
@@ -255,13 +255,13 @@ draw_mistakes(test.images, test.labels, probabilities, names, doubtful=mnist.dou
 # people who looked at them agrees with it, so the network may be right. And some are plain digits that it simply gets
 # wrong.
 #
-# **Exercise.** Go through the first row. For each picture, say what you read before you look at the caption.
+# **Exercise.** Go through the first row. For each image, say what you read before you look at the caption.
 
 # %% [markdown]
 # ## 10. The same with digitlab, and how to keep a model
 #
 # All of the above in one line. `mlp` is a *recipe*: a network and the way it is trained. Everything is kept in a
-# folder: the model, the numbers, the pictures above, and a report that opens in a browser.
+# folder: the model, the numbers, the figures above, and a report that opens in a browser.
 
 # %%
 run = digitlab.train("mlp", epochs=5)
@@ -293,8 +293,8 @@ print("same answers:", np.allclose(fresh.predict(test.images, verbose=0), probab
 # %% [markdown]
 # ## 11. A network that knows what a neighbour is
 #
-# A *convolution* slides a small window over the picture and looks for the same pattern everywhere. *Pooling* then
-# keeps the strongest answer of each small square. To keep this quick, we learn from 6,000 pictures only, and compare
+# A *convolution* slides a small window over the image and looks for the same pattern everywhere. *Pooling* then
+# keeps the strongest answer of each small square. To keep this quick, we learn from 6,000 images only, and compare
 # with a dense network that sees the same 6,000.
 
 # %%
@@ -321,33 +321,33 @@ def build_cnn():
 dense = digitlab.train("mlp", data=small, epochs=6)
 cnn = digitlab.train("mlp", data=small, epochs=6, model=build_cnn)
 for title, each in [("dense", dense), ("convolution", cnn)]:
-    print(f"{title:12} {each.info['parameters']:7,} parameters  {each.evaluation.accuracy:.2%} right")
+    print(f"{title:12} {each.info['parameters']:7,} parameters  {each.evaluation.accuracy:.2%} correct")
 
 # %%
 both = digitlab.compare(dense.path, cnn.path)
 low, high = both.difference_interval
-print("test pictures that only the dense network reads right:", len(both.only_a), " only the other:", len(both.only_b))
+print("test images that only the dense network reads right:", len(both.only_a), " only the other:", len(both.only_b))
 print(f"difference {both.difference:+.2f} points, 95 % interval {low:+.2f} to {high:+.2f}, p = {both.p_value:.2g}")
 
 # %% [markdown]
 # **What to notice.** The convolutional network has far fewer weights and reads better, because it need not learn
 # the same stroke anew for each place. (We use steps of two pixels, `strides=2`, in place of pooling: it is quicker.)
-# The recipe `cnn` has three such layers, and learns from all pictures; `digitlab recipes` says what it achieves.
-# The last lines ask whether the difference is more than chance: on the same pictures, how often was one right and
+# The recipe `cnn` has three such layers, and learns from all images; `digitlab recipes` says what it achieves.
+# The last lines ask whether the difference is more than chance: on the same images, how often was one right and
 # the other wrong? A small *p* means that two equally good networks would hardly ever differ so much.
 #
 # **Exercise.** Make the windows 3 wide in place of 5, or double the number of filters. What does it cost in seconds,
 # and what does it bring?
 
 # %% [markdown]
-# ## 12. Augmentation: more pictures from the ones you have
+# ## 12. Augmentation: more images from the ones you have
 #
 # Move every test digit a few pixels. For you nothing has changed.
 
 
 # %%
 def moved(images, right, down):
-    """The same pictures, moved; blank paper comes in at the other side."""
+    """The same images, moved; blank paper comes in at the other side."""
     result = np.zeros_like(images)
     height, width = images.shape[1:]
     result[:, max(down, 0) : height + min(down, 0), max(right, 0) : width + min(right, 0)] = images[
@@ -373,9 +373,9 @@ def accuracy_when_moved(some_run):
 
 
 # %% [markdown]
-# The remedy is to let the network learn from pictures that are never twice the same. A recipe has fields for it:
+# The remedy is to let the network learn from images that are never twice the same. A recipe has fields for it:
 # `shift` in pixels, `rotate` in degrees, `scale`, `shear` and `thickness` as shares, `elastic` bends the strokes.
-# Look at what they do before you train with them: in each row the picture as it is, then changed at random.
+# Look at what they do before you train with them: in each row the image as it is, then changed at random.
 
 # %%
 from digitlab.learning.augment import examples
@@ -386,25 +386,23 @@ draw_pictures(rows.reshape(-1, 28, 28), (["as it is"] + ["changed"] * 9) * 5).fi
 
 # %%
 augmented = digitlab.train("mlp", data=small, epochs=30, **changes)
-print(
-    f"as they are: {dense.evaluation.accuracy:.2%} without, {augmented.evaluation.accuracy:.2%} with changed pictures"
-)
+print(f"as they are: {dense.evaluation.accuracy:.2%} without, {augmented.evaluation.accuracy:.2%} with changed images")
 
 # %%
 figure, ax = plt.subplots(figsize=(6, 3))
-for title, each in [("without", dense), ("with changed pictures", augmented)]:
+for title, each in [("without", dense), ("with changed images", augmented)]:
     ax.plot(range(5), [100 * share for share in accuracy_when_moved(each)], marker="o", label=title)
-ax.set(xlabel="test pictures moved right and down, pixels", ylabel="right, %", xticks=range(5), ylim=(0, 100))
+ax.set(xlabel="test images moved right and down, pixels", ylabel="right, %", xticks=range(5), ylim=(0, 100))
 ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# **What to notice.** Every changed picture is still the digit that its label says; a change that made a 6 a 9 would
+# **What to notice.** Every changed image is still the digit that its label says; a change that made a 6 a 9 would
 # teach nonsense. A high test accuracy said nothing about moved digits: all MNIST digits are centred, so the test
-# never asked. Changed pictures help in both ways: with the moved digits, and with the ordinary ones. They take more
+# never asked. Changed images help in both ways: with the moved digits, and with the ordinary ones. They take more
 # epochs, because there is always something new to learn.
 #
-# **Exercise.** Set `rotate=20` and look at the pictures again. Which digits become hard to read even for you? Then try
+# **Exercise.** Set `rotate=20` and look at the images again. Which digits become hard to read even for you? Then try
 # which single field helps most, by its *validation* accuracy, `run.history["val_accuracy"][-1]`.
 
 # %% [markdown]
@@ -412,7 +410,7 @@ plt.show()
 #
 # Two remedies with a field of their own in a recipe. *Dropout* silences a random share of the hidden units in each
 # step, so that no unit can rely on another. *Batch normalisation* keeps the values inside the network in a steady
-# range. We use a wider network, few pictures and many epochs, so that there is something to remedy.
+# range. We use a wider network, few images and many epochs, so that there is something to remedy.
 
 # %%
 tries = {
@@ -434,7 +432,7 @@ ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# **What to notice.** We compare on the *validation* pictures: this is a choice between networks, and choices are not
+# **What to notice.** We compare on the *validation* images: this is a choice between networks, and choices are not
 # made on the test. With dropout the training loss is higher (it learns with one hand tied), the gap between training
 # and validation is smaller.
 #
@@ -456,8 +454,8 @@ print(f"calibration error {judged.calibration_error:.4f}, after temperature scal
 print(f"{judged.calibrated_calibration_error:.4f} (temperature {judged.temperature:.2f})")
 
 # %% [markdown]
-# **What to notice.** The network learned its few pictures by heart and is surer than it should be. *Temperature
-# scaling* divides its outputs by one number, fitted on the validation pictures. It changes no answer, only how sure it
+# **What to notice.** The network learned its few images by heart and is surer than it should be. *Temperature
+# scaling* divides its outputs by one number, fitted on the validation images. It changes no answer, only how sure it
 # is. A temperature above 1 means: it was too sure.
 #
 # **Exercise.** Print the temperatures of the other two tries. Which of the three is the most honest by itself?
@@ -535,7 +533,7 @@ for ax, picture, caption in zip(axes, stages.values(), captions, strict=True):
 plt.show()
 
 # %% [markdown]
-# **What to notice.** Only the last picture looks like those it learned from. The network is not stupid, it was asked
+# **What to notice.** Only the last image looks like those it learned from. The network is not stupid, it was asked
 # about something it had never seen, and it has no way of saying "that is not a digit": it always answers, and often
 # with confidence. The preparation is part of the model. Most "the model does not work on my photo" are one of these
 # three: inverted, too small, off centre.
@@ -586,8 +584,8 @@ few_colours = {"colors": 128, "method": Image.Quantize.FASTOCTREE}  # enough to 
 annotated(page, reading).quantize(**few_colours)
 
 # %% [markdown]
-# Every stage on the way can be looked at: the grey picture with the pieces that were found, the paper alone, the ink
-# that is left when the picture is divided by it, the rulings in blue, and at the bottom what the network saw.
+# Every stage on the way can be looked at: the grey image with the pieces that were found, the paper alone, the ink
+# that is left when the image is divided by it, the rulings in blue, and at the bottom what the network saw.
 
 # %%
 stages_picture(reading).quantize(**few_colours)
