@@ -32,7 +32,7 @@ from digitlab.searching.study import validation_accuracy
 from digitlab.searching.tuning import tune
 
 # On the workers an epoch takes a fifth of a second and more: long enough to be killed in the middle.
-EPOCHS = 20
+EPOCHS = 60
 
 
 @pytest.fixture(scope="module")

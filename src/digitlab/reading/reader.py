@@ -232,7 +232,7 @@ class Reader:
     def _named_one(self, glyph: Glyph, row: np.ndarray, first_line: int, page: int) -> ReadDigit:
         """Name one sign; `row` is (18,) over CHARACTERS."""
         best = int(row[:-1].argmax())
-        if not self.reject and best >= 10 and row[:10].sum() > 0.5 * row[best]:
+        if not self.reject and best >= 10 and (row[-1] > row[best] or row[:10].sum() > 0.5 * row[best]):
             best = int(row[:10].argmax())
         confidence = float(row[best])
         reason = self._reason(glyph.image, confidence, 1 - float(row[-1])) if best < 10 or row[-1] > confidence else ""
