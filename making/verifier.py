@@ -1,6 +1,6 @@
 """Make the verifier: the network that looks once more at what the spotter found, at its own size, with what surrounds it.
 
-    python making/spotter.py draw train 40000 pages/ --fonts node_modules/@fontsource
+    python making/spotter.py draw train 15000 pages/ --fonts node_modules/@fontsource
     python making/spotter.py draw validation 1000 pages/ --fonts node_modules/@fontsource
     python making/verifier.py find pages/ found/
     python making/verifier.py train found/ --epochs 4
@@ -27,7 +27,7 @@ from digitlab.reading.reader import BUNDLED
 from digitlab.reading.spotter import TALL, open_spotter, spots_of
 from digitlab.reading.verifier import NOTHING, OTHER, surroundings
 
-# Its images of one shard of 1,000 pages are about 20,000.
+# At most so many finds are trained on; 1,000 pages give about 20,000.
 MOST = 320_000
 # What is found is a sign if they have this share of their area in common, or this where their middles agree.
 COMMON, COMMON_NEAR = 0.35, 0.15
@@ -36,7 +36,7 @@ OFF = 0.08
 
 
 def find(folder: Path, out: Path) -> None:
-    """Write, for each shard of pages, `images` (n, 28, 28) uint8, `labels` (n,) uint8 and the spotter's `signs`."""
+    """Write, for each shard of pages, `images` (n, 28, 28) uint8 and `labels` (n,) uint8."""
     out.mkdir(parents=True, exist_ok=True)
     todo = [(file, out / file.name) for file in sorted(folder.glob("*.npz")) if not (out / file.name).exists()]
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:
@@ -49,7 +49,7 @@ def _find_in(task: tuple[Path, Path]) -> str:
     shard = np.load(file)
     spotter = open_spotter(BUNDLED / "spotter.onnx", threads=1)
     rng = np.random.default_rng([len(file.stem), *(int(part) for part in file.stem.split("-")[1:])])
-    images, labels, seen = [], [], []
+    images, labels = [], []
     for ink, signs in zip(shard["ink"], shard["signs"], strict=True):
         signs = signs[signs[:, 0] >= 0]
         page = page_ink(255 - ink)
@@ -59,10 +59,9 @@ def _find_in(task: tuple[Path, Path]) -> str:
         if page.contrast and len(spots):
             images.append(surroundings(page.ink, spots.boxes))
             labels.append(named(spots.boxes, signs))
-            seen.append(np.concatenate([spots.scores[:, None], spots.probabilities], 1))
     partial = out.with_suffix(".tmp.npz")
     names = np.concatenate(labels)
-    np.savez_compressed(partial, images=np.concatenate(images), labels=names, signs=np.concatenate(seen))
+    np.savez_compressed(partial, images=np.concatenate(images), labels=names)
     partial.replace(out)
     return f"{out} {len(names)}, of these no sign {(names == NOTHING).sum()}"
 

@@ -35,7 +35,7 @@ LEAST_CONFIDENCE = 0.4
 LIKE_A_DIGIT = 0.5
 # Letters are rarer where digits are read than where the spotter was trained, by this factor. Of MNIST's 5,000
 # validation digits and 150 made-up marks are refused: 1.12 and 92.0 % with 0.5, 0.66 and 90.7 % with 0.3, 0.54 and
-# 89.3 % with 0.2.
+# 89.3 % with 0.2, by the spotter and the digits' network alone.
 OTHER = 0.3
 # Exponents of what the networks of pages say a digit is, and of what the digits' network says of its image; chosen on
 # drawn validation pages, pages of validation digits and these alone. On photos of other hands the first know more.

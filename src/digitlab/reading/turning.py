@@ -56,13 +56,16 @@ def read_turned(picture: Picture, read: ReadPage, judge: Judge) -> tuple[list[Re
     found: tuple[list[ReadDigit], Stages] | None = None
     if not degrees and _may_be_ruled(signs, stages) and (degrees := -ruling_angle(stages.mask)):
         # Ruled lines are taken out where they are level; upright or aslant they hide the signs, or join them.
-        found = read(turned(picture, degrees)[0])
+        page, back = turned(picture, degrees)
+        found = read(page)
         if on_lines := turn_of(found[0], judge):
             degrees, found = (degrees + on_lines + 180) % 360 - 180, None
     if not degrees:
         return signs, stages, 0.0
-    page, back = turned(picture, degrees)
-    anew, seen = found or read(page)
+    if found is None:
+        page, back = turned(picture, degrees)
+        found = read(page)
+    anew, seen = found
     slanted = degrees % 90 > 1e-6
     # Turned, a page in which then nothing is found is no better read.
     surer = bool(anew) and _surety(anew) >= _surety(signs) + (0 if slanted else SURER)
