@@ -5,7 +5,8 @@
 
 For each font: a sheet of 120 digits, each bent, turned and drawn with another pen, is taught to the Reader's network as
 `digitlab train --from reader` does it, with 24 of them held back; then 400 other digits of the same hand and MNIST's
-test images are read before and after.
+test images are named before and after, by the network alone, and the 400 also as pictures by the whole Reader. Writers
+are the fonts that making/hands.txt keeps for tests, and others.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import results
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
@@ -30,30 +32,37 @@ SIZE, SIDE = 110, 260
 
 
 def main() -> None:
-    """Print a row a hand."""
+    """Print a row for each hand."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--fonts", type=Path, required=True, help="folder of @fontsource packages")
     parser.add_argument("--writers", nargs="*", help="some of writers.txt; all if absent")
+    parser.add_argument("--write", action="store_true", help="write the table into RESULTS.md")
     options = parser.parse_args()
     names = options.writers or (Path(__file__).parent / "writers.txt").read_text().split()
-    print("| hand | wrong of 400 before | after | MNIST wrong of 10,000 before | after | s | processor s |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
-    total = np.zeros(4)
+    head = ["hand", "wrong of 400, network alone", "taught", "read as pictures", "taught"]
+    head += ["MNIST wrong of 10,000", "taught", "s", "processor s"]
+    rows: list[list[str]] = []
+    total = np.zeros(6, int)
     for number, name in enumerate(names):
         font = options.fonts / name / "files" / f"{name}-latin-400-normal.woff"
         rng = np.random.default_rng(number)
         sheet, others = digits(str(font), 12, rng), digits(str(font), 40, rng)
         counts, seconds, work = taught(name, sheet, others)
         total += counts
-        print(f"| {name} | {' | '.join(str(c) for c in counts)} | {seconds:.0f} | {work:.0f} |", flush=True)
-    print(f"| all | {' | '.join(f'{c:.0f}' for c in total)} | | |")
+        rows.append([name, *(str(count) for count in counts), f"{seconds:.0f}", f"{work:.0f}"])
+        print("  ".join(rows[-1]), flush=True)
+    rows.append(["all", *(str(count) for count in total), "", ""])
+    written_out = results.table(head, rows)
+    print(written_out)
+    if options.write:
+        results.write_section("own-hand", "One sheet of a hand, taught", f"{written_out}\n\n{results.provenance()}")
 
 
 def digits(font: str, each: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """So many of each digit as a hand would write them: (10 each, 28, 28) uint8, and labels."""
+    """So many of each digit as a hand would write them: (10 each, side, side) float32 of ink, 0 to 1, and labels."""
     labels = np.repeat(np.arange(10), each)
     face = ImageFont.truetype(font, SIZE)
-    return np.stack([normalise(written(str(d), face, rng)) for d in labels]), labels
+    return np.stack([written(str(d), face, rng) for d in labels]).astype(np.float32), labels
 
 
 def written(digit: str, face: ImageFont.FreeTypeFont, rng: np.random.Generator) -> np.ndarray:
@@ -75,17 +84,30 @@ def written(digit: str, face: ImageFont.FreeTypeFont, rng: np.random.Generator) 
 def taught(
     name: str, sheet: tuple[np.ndarray, np.ndarray], others: tuple[np.ndarray, np.ndarray]
 ) -> tuple[list[int], float, float]:
-    """Wrong before and after, of other digits and of MNIST; seconds on the clock and of the processor."""
+    """Wrong before and after, of others by the network and as pictures, and of MNIST; seconds, and of the processor."""
+    images = np.stack([normalise(ink) for ink in sheet[0]])
     with tempfile.TemporaryDirectory() as folder:
         mine = Collection(Path(folder) / "own")
-        items = [Labelled(x, int(y), f"n{i:03d}", (0, 0, 1, 1)) for i, (x, y) in enumerate(zip(*sheet, strict=True))]
+        items = [
+            Labelled(x, int(y), f"n{i:03d}", (0, 0, 1, 1))
+            for i, (x, y) in enumerate(zip(images, sheet[1], strict=True))
+        ]
         mine.add(items, writer="me", origin="sheet", source=name, digest="0" * 64)
         started, worked = time.perf_counter(), time.process_time()
         run, teaching = fine_tune("reader", mine.path, folder=folder)
         seconds, work = time.perf_counter() - started, time.process_time() - worked
-        wrong = [int((r.predict(others[0]).argmax(1) != others[1]).sum()) for r in (Reader(), Reader(run.path))]
+        readers = Reader(), Reader(run.path)
+        named = np.stack([normalise(ink) for ink in others[0]])
+        alone = [int((reader.predict(named).argmax(1) != others[1]).sum()) for reader in readers]
+        pictures = [
+            sum(
+                reader.read((255 * (1 - ink)).astype(np.uint8), keep_stages=False).digits_only != str(label)
+                for ink, label in zip(*others, strict=True)
+            )
+            for reader in readers
+        ]
     old = teaching.old
-    return [*wrong, old.samples - old.before, old.samples - old.after], seconds, work
+    return [*alone, *pictures, old.samples - old.before, old.samples - old.after], seconds, work
 
 
 if __name__ == "__main__":

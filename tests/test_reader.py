@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pages import mnist, non_digits, page_of, single_of
 from PIL import Image
+from scipy import ndimage
 
 from digitlab.errors import ReadingError
 from digitlab.probabilities import tempered
@@ -381,3 +382,19 @@ def test_a_picture_comes_as_bytes_as_well() -> None:
     buffer = io.BytesIO()
     Image.fromarray(page).save(buffer, "png")
     assert Reader().read(buffer.getvalue()).text == Reader().read(page).text == "1"
+
+
+@pytest.mark.parametrize("seed", [1, 3, 9, 15, 27, 38])
+def test_a_scene_without_writing_is_empty(seed: int) -> None:
+    # Broad soft shapes: what lies in their boxes is nearly all dark ink of the page, but no sign is at all like a digit.
+    rng = np.random.default_rng(seed)
+    page = np.full((240, 320), rng.uniform(90, 220))
+    y, x = np.indices(page.shape)
+    for _ in range(int(rng.integers(2, 6))):
+        row, column, long, short, turn = (rng.uniform(0, most) for most in (240, 320, 1, 1, np.pi))
+        along = (x - column) * np.cos(turn) + (y - row) * np.sin(turn)
+        across = -(x - column) * np.sin(turn) + (y - row) * np.cos(turn)
+        inside = (along / (20 + 120 * long)) ** 2 + (across / (20 + 70 * short)) ** 2 < 1
+        page += ndimage.gaussian_filter(inside.astype(float), rng.uniform(0.7, 4)) * (rng.uniform(10, 240) - page)
+    page = np.clip(page + rng.normal(0, 3, page.shape), 0, 255).astype(np.uint8)
+    assert Reader(threads=1).read(page, keep_stages=False).text == ""

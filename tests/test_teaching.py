@@ -116,6 +116,20 @@ def test_taught_run_reads_the_new_hand(taught: tuple[Path, dict[str, object]], o
     assert found["own"]["verdict"] == "better"  # type: ignore[index]
 
 
+def test_taught_run_is_believed_more_than_the_networks_of_pages(
+    taught: tuple[Path, dict[str, object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They know no single hand: a stroke that a taught network is sure to be this hand's 7 is one; another's is a 1."""
+    path, _ = taught
+    page = np.full((120, 200), 255, np.uint8)
+    page[20:90, 95:103] = 0
+    sure = np.full((1, 10), 0.001, np.float32)
+    sure[0, 7] = 0.991
+    monkeypatch.setattr(Reader, "predict", lambda self, images: np.repeat(sure, len(images), 0))
+    assert Reader(path.parent / "parent").read(page).text == "1"
+    assert Reader(path).read(page).text == "7"
+
+
 def test_taught_run_is_judged_on_the_parents_test_images(taught: tuple[Path, dict[str, object]]) -> None:
     path, found = taught
     run, parent = open_run(path), open_run(path.parent / "parent")

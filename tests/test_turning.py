@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 
 from digitlab.reading.picture import Picture
 from digitlab.reading.reader import Reader
-from digitlab.reading.turning import box_back, skew_of, turned
+from digitlab.reading.turning import box_back, ruling_angle, skew_of, turned
 
 READER = Reader(threads=1)
 IMAGES, LABELS = mnist("validation")
@@ -108,6 +108,24 @@ def test_level_rows_and_scattered_digits_have_no_slant() -> None:
     points = np.stack([x.ravel(), y.ravel()], 1)
     assert abs(skew_of(np.hstack([points, points + 22]))) <= 9
     assert skew_of(np.zeros((0, 4))) == 0.0
+
+
+@pytest.mark.parametrize("degrees", [-60, -12, 25, 40])
+def test_rulings_aslant_are_measured(degrees: int) -> None:
+    y, x = np.indices((300, 420)).astype(float)
+    level = np.cos(np.radians(degrees)) * y - np.sin(np.radians(degrees)) * x
+    ruled = np.mod(level, 25) < 2
+    assert abs(ruling_angle(ruled) - degrees) <= 1
+    squared = ruled | (np.mod(np.sin(np.radians(degrees)) * y + np.cos(np.radians(degrees)) * x, 25) < 2)
+    assert min(abs(ruling_angle(squared) - turn) for turn in (degrees, degrees - 90, degrees + 90)) <= 1
+
+
+@pytest.mark.parametrize("degrees", [-50, -20, 30, 65])
+def test_broad_dark_bands_are_no_rulings(degrees: int) -> None:
+    # Rows of these hold as many dark pixels as a ruling does, but so do the rows beside them: a roof, planks, a beach.
+    y, x = np.indices((300, 420)).astype(float)
+    level = np.cos(np.radians(degrees)) * y - np.sin(np.radians(degrees)) * x
+    assert ruling_angle(np.mod(level, 80) < 40) == 0.0
 
 
 def test_a_thick_sign_that_fills_its_picture_is_no_ruled_page() -> None:

@@ -40,6 +40,8 @@ OTHER = 0.3
 # Exponents of what the networks of pages say a digit is, and of what the digits' network says of its image; chosen on
 # drawn validation pages, pages of validation digits and these alone. On photos of other hands the first know more.
 SPOTTER, IMAGE = 0.85, 0.4
+# The same where the digits' network was taught a hand, which the others do not know.
+SPOTTER_TAUGHT, IMAGE_TAUGHT = 0.4, 0.85
 
 
 DIGITS = tuple("0123456789")
@@ -80,6 +82,8 @@ class Reader:
         self.spotter = open_spotter(BUNDLED / "spotter.onnx", threads=threads)
         self.verifier = open_model(BUNDLED / "verifier.onnx", threads=threads)
         self.least_likeness = LIKE_A_DIGIT
+        taught = "taught" in self.model.metadata
+        self._weights = (SPOTTER_TAUGHT, IMAGE_TAUGHT) if taught else (SPOTTER, IMAGE)
         self.reject = reject
 
     def predict(self, images: np.ndarray) -> np.ndarray:
@@ -119,7 +123,7 @@ class Reader:
         images = _checked(images)
         if not len(images) or not self.reads_digits:
             return np.ones(len(images), np.float32)
-        return np.asarray(together(self._signs_alone(images), self.predict(images))[:, :10].sum(1))
+        return np.asarray(self._together(self._signs_alone(images), self.predict(images))[:, :10].sum(1))
 
     def read(
         self,
@@ -212,6 +216,9 @@ class Reader:
         """How good a digit each image is: recognised for sure, and like a digit at all."""
         return np.asarray(self.predict(images).max(1) * self.likeness(images))
 
+    def _together(self, signs: np.ndarray, seen: np.ndarray) -> np.ndarray:
+        return together(signs, seen, *self._weights)
+
     def _signs_alone(self, images: np.ndarray) -> np.ndarray:
         """(n, 18) of images that show one sign each, as both networks of pages see them."""
         return joined(signs_alone(self.spotter, images), self.verifier.probabilities(images))[0]
@@ -226,7 +233,7 @@ class Reader:
         signs = np.stack([nothing if glyph.probabilities is None else glyph.probabilities for glyph in glyphs])
         if any(alone):
             signs[alone] = self._signs_alone(images[alone])
-        probabilities = together(signs, seen)
+        probabilities = self._together(signs, seen)
         return [self._named_one(glyph, row, first_line, page) for glyph, row in zip(glyphs, probabilities, strict=True)]
 
     def _named_one(self, glyph: Glyph, row: np.ndarray, first_line: int, page: int) -> ReadDigit:
@@ -302,7 +309,7 @@ def _checked(images: np.ndarray) -> np.ndarray:
     return images
 
 
-def together(signs: np.ndarray, seen: np.ndarray) -> np.ndarray:
+def together(signs: np.ndarray, seen: np.ndarray, spotter: float = SPOTTER, image: float = IMAGE) -> np.ndarray:
     """Join what the spotter says of a sign among its neighbours with what the digits' network says of its image.
 
     The spotter decides whether it is a digit at all; which one, both, as a weighted geometric mean.
@@ -310,6 +317,8 @@ def together(signs: np.ndarray, seen: np.ndarray) -> np.ndarray:
     Args:
         signs: (n, 18), over `CHARACTERS`.
         seen: (n, 10).
+        spotter: exponent of the first.
+        image: exponent of the second.
 
     Returns:
         (n, 18), rows sum to 1.
@@ -317,6 +326,6 @@ def together(signs: np.ndarray, seen: np.ndarray) -> np.ndarray:
     signs = np.concatenate([signs[:, :-1], OTHER * signs[:, -1:]], 1)
     signs /= signs.sum(1, keepdims=True)
     digit = signs[:, :10].sum(1, keepdims=True)
-    which = np.maximum(signs[:, :10] / np.maximum(digit, 1e-9), 1e-6) ** SPOTTER * np.maximum(seen, 1e-6) ** IMAGE
+    which = np.maximum(signs[:, :10] / np.maximum(digit, 1e-9), 1e-6) ** spotter * np.maximum(seen, 1e-6) ** image
     which /= which.sum(1, keepdims=True)
     return np.concatenate([which * digit, signs[:, 10:]], 1)

@@ -14,8 +14,9 @@ AGREES = (0.72, 1.4)
 LOOKS = 3
 # Below this score a sign is not there.
 LEAST_SCORE = 0.4
-# Pieces this low, pixels, are grain or print, and no look enlarges a page to more pixels than this.
-LOWEST, MOST_PIXELS = 6.0, 3_500_000
+# Pieces this low, pixels, are grain or print, and no look enlarges a page to more pixels than this, nor more than so
+# many times across if it then has more than `MOST_SEARCHED`.
+LOWEST, MOST_PIXELS, ENLARGED = 6.0, 3_500_000, 2.0
 # So sure, on the average, are the digits of a page that is seen at the right size; a lone one is.
 SURE, SURE_ALONE = 0.6, 0.85
 # Nor is another size looked for where the signs hold this share of the dark ink.
@@ -23,7 +24,7 @@ ALL = 0.9
 # Where the guess shows this many signs, another size must show as many digits that are this good.
 FEWEST, GOOD = 3, 0.6
 # Sizes looked at where the guess was wrong are half as large each time, down to this height, pixels, or so many pixels.
-SMALLEST, MOST_SEARCHED = 10.0, 1_500_000
+SMALLEST, MOST_SEARCHED = 10.0, 800_000
 
 
 class _Look(NamedTuple):
@@ -111,7 +112,8 @@ def _settled(page: PageInk, tall: float, spotter: Any) -> _Look:
 
 
 def _look(page: PageInk, tall: float, spotter: Any) -> _Look:
-    tall = max(tall, TALL * float(np.sqrt(page.ink.size / MOST_PIXELS)))
+    most = max(MOST_SEARCHED, min(MOST_PIXELS, ENLARGED**2 * page.ink.size))
+    tall = max(tall, TALL * float(np.sqrt(page.ink.size / most)))
     spots = spots_of(spotter, page.ink, tall)
     spots = spots.take(np.flatnonzero(spots.scores >= LEAST_SCORE))
     digits = spots.take(np.flatnonzero(spots.digit))

@@ -33,8 +33,9 @@ OVER = 1.4
 NOT_WORSE, SURER = 0.02, 0.1
 # Surer than this on the average, a page has been read. A ruling is this share of the page's short side long.
 UNREAD, LONG = 0.7, 0.5
-# Two of them lie this far apart at least, in four hundredths of the page's long side.
-APART = 8
+# Two of them lie this far apart at least, in four hundredths of the page's long side, and each is darker than what lies
+# so far above and below it by a factor: a photograph is dark everywhere, or on one side.
+APART, BESIDE, DARKER = 8, 3, 3.0
 # A sign that holds this much of the ink, with a fifth around it, is alone on its page.
 ALONE = 0.95
 
@@ -60,19 +61,26 @@ def read_turned(picture: Picture, read: ReadPage, judge: Judge) -> tuple[list[Re
         found = read(page)
         if on_lines := turn_of(found[0], judge):
             degrees, found = (degrees + on_lines + 180) % 360 - 180, None
+    as_it_lies = signs if stages.written else []
     if not degrees:
-        return signs, stages, 0.0
+        return as_it_lies, stages, 0.0
     if found is None:
         page, back = turned(picture, degrees)
         found = read(page)
+        # Of a page upside down few signs are found, which may hide how its rows slant; the right way up they show it.
+        if slant := _slant(found[0]):
+            degrees = (degrees - slant + 180) % 360 - 180
+            page, back = turned(picture, degrees)
+            found = read(page)
     anew, seen = found
     slanted = degrees % 90 > 1e-6
     # Turned, a page in which then nothing is found is no better read.
+    anew = anew if seen.written else []
     surer = bool(anew) and _surety(anew) >= _surety(signs) + (0 if slanted else SURER)
     more = _surety(anew) > LIKE and _accepted(anew) >= max(2 * _accepted(signs), FEWEST)
     # Refused pieces may be many where the digits are two, and two say nothing.
     if len(anew) < FEWEST or not (surer or more):
-        return signs, stages, 0.0
+        return as_it_lies, stages, 0.0
     anew = [replace(sign, upright=sign.box, box=box_back(sign.box, back, picture.size)) for sign in anew]
     return anew, seen, degrees
 
@@ -175,7 +183,7 @@ def ruling_angle(mask: np.ndarray) -> float:
     step, width = 1 + len(y) // 20_000, max(1.0, max(mask.shape) / 400)
     y, x = y[::step] / width, x[::step] / width
     long = LONG * min(mask.shape) / width / step
-    best, found = 0.0, 0.0
+    best, found, thin = 0.0, 0.0, False
     for angle in range(-89, 91):
         level = np.cos(np.radians(angle)) * y - np.sin(np.radians(angle)) * x
         counts = np.bincount((level - level.min(initial=0)).astype(int)) if len(level) else np.zeros(1)
@@ -184,6 +192,11 @@ def ruling_angle(mask: np.ndarray) -> float:
         lines = counts[rows]
         if (np.diff(rows) > APART).any() and np.square(lines).sum() > best:
             best, found = float(np.square(lines).sum()), float(angle)
+            around = np.pad(counts, BESIDE)
+            beside = np.maximum(around[: -2 * BESIDE], around[2 * BESIDE :])[rows]
+            thin = bool((np.diff(rows[lines > DARKER * beside]) > APART).any())
+    if not thin:
+        return 0.0
     if abs(found) >= 88:  # nearly upright: a quarter turn costs no pixel its sharpness
         return 90.0
     return found if abs(found) > LEVEL else 0.0
@@ -258,6 +271,12 @@ def box_back(box: Box, back: np.ndarray, size: tuple[int, int]) -> Box:
         int(np.clip(high[0], 0, width)),
         int(np.clip(high[1], 0, height)),
     )
+
+
+def _slant(signs: list[ReadDigit]) -> float:
+    """By how many degrees the rows of signs fall to the right; 0.0 for less than is read as it is."""
+    angle = skew_of(np.array([sign.box for sign in signs if not sign.separator]).reshape(-1, 4))
+    return angle if abs(angle) > LEVEL else 0.0
 
 
 def _surety(signs: list[ReadDigit]) -> float:

@@ -237,6 +237,7 @@ def metadata(info: Mapping[str, Any], evaluation: Evaluation) -> dict[str, str]:
         "test_accuracy": f"{evaluation.accuracy:.6g}",
         "temperature": f"{evaluation.temperature or 1.0:.6g}",
         "digitlab": info["versions"]["digitlab"],
+        **({"taught": info["parent"]["name"]} if "parent" in info else {}),
     }
 
 
