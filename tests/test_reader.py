@@ -386,7 +386,7 @@ def test_a_picture_comes_as_bytes_as_well() -> None:
 
 @pytest.mark.parametrize("seed", [1, 3, 9, 15, 27, 38])
 def test_a_scene_without_writing_is_empty(seed: int) -> None:
-    # Broad soft shapes: what lies in their boxes is nearly all dark ink of the page, but no sign is at all like a digit.
+    # Broad soft shapes: their boxes hold nearly all dark ink of the page, but no sign is at all like a digit.
     rng = np.random.default_rng(seed)
     page = np.full((240, 320), rng.uniform(90, 220))
     y, x = np.indices(page.shape)

@@ -3,8 +3,9 @@
     own images --(split by sheet or writer)--> learned from: mixed with the parent's training images, varied at random
                                            --> held back: judged before and after, image by image
 
-It begins at the parent's weights, with a sixteenth of the learning rate they were trained with; one image in seven is
-an own one, so that the others hold the network where it was. Batch normalisation keeps the parent's statistics.
+It begins at the parent's weights, with a thirty-second of the learning rate they were trained with; one image in
+seven is an own one, so that the others hold the network where it was. Batch normalisation keeps the parent's
+statistics.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 OLD_IMAGES = 6000  # of the parent's training images an epoch sees; they hold the network where it was
 OWN_SHARE = 0.15  # of the images of an epoch
 EPOCHS = 2
-RATE = 1 / 16  # of the parent's learning rate
+RATE = 1 / 32  # of the parent's learning rate
 # How images are varied where the parent's recipe does not say.
 AUGMENTATION = {"shift": 1.5, "rotate": 8.0, "scale": 0.1, "shear": 0.1, "elastic": 0.5, "thickness": 0.3}
 
