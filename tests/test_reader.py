@@ -398,3 +398,11 @@ def test_a_scene_without_writing_is_empty(seed: int) -> None:
         page += ndimage.gaussian_filter(inside.astype(float), rng.uniform(0.7, 4)) * (rng.uniform(10, 240) - page)
     page = np.clip(page + rng.normal(0, 3, page.shape), 0, 255).astype(np.uint8)
     assert Reader(threads=1).read(page, keep_stages=False).text == ""
+
+
+def test_a_sign_that_is_no_digit_is_refused_and_not_overlooked() -> None:
+    cross = np.full((120, 120), 255, np.uint8)
+    for i in range(20, 100):
+        cross[i, i - 4 : i + 4] = cross[i, 116 - i : 124 - i] = 0
+    assert READER.read(cross).text == "?"
+    assert Reader(threads=1, reject=False).read(cross).text.isdigit()

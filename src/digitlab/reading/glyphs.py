@@ -27,11 +27,12 @@ BESIDE = 1.2
 # How likely a lone upright stroke is meant as a 1, and how many of them a page may show.
 LONE, MOST_LONE = 0.9, 3
 # A page shows writing if its best digit is this good, or if its signs hold this share of its dark ink and one of them
-# is at all like a digit; else grain, wood, a landscape. Of 352 real pictures with digits the best digit of 19 is worse
-# than the first, and all but two of these, read as nothing, hold 0.96 and more (three are first looked at on their
-# side); of 47 photographs without writing the best is better in one, and six hold half of their ink, with 0.56 at best.
+# is at all like a digit, or a sign for sure, such as a letter; else grain, wood, a landscape. Of 352 real pictures with
+# digits the best digit of 19 is worse than the first, and all but two of these, read as nothing, hold 0.96 and more
+# (three are first looked at on their side); of 47 photographs without writing the best is better in one, and six hold
+# half of their ink, with 0.56 at best and, where they hold 0.93 of it, a score of 0.75.
 # A page that lies turned holds its ink, but shows no good digit yet: from a lesser share on it is asked how it lies.
-WRITTEN, HELD, ANY, ASKED = 0.7, 0.93, 0.1, 0.5
+WRITTEN, HELD, ANY, SIGN, ASKED = 0.7, 0.93, 0.1, 0.8, 0.5
 # Below this score, after the second look, no sign is there.
 THERE = 0.2
 # A digit this much lower than the page's is a remain of something.
@@ -118,7 +119,8 @@ def find_glyphs(
             seen = verified(verifier, page.ink, seen)
         there = seen.take(np.flatnonzero(seen.scores >= THERE))
         best, held = there.quality.max(initial=0), share_held(there, page)
-        written = bool(best >= WRITTEN or (best >= ANY and held >= HELD))
+        is_sign = best >= ANY or there.scores.max(initial=0) >= SIGN
+        written = bool(best >= WRITTEN or (is_sign and held >= HELD))
         spots = _believed(there) if written or held >= ASKED else nothing()
         blobs = cut_out(mask, page.ink, spots.boxes) if len(spots) else []
         strokes = _missed_strokes(pieces, spots, mask.shape)
