@@ -118,10 +118,11 @@ def find_glyphs(
         if verifier:
             seen = verified(verifier, page.ink, seen)
         there = seen.take(np.flatnonzero(seen.scores >= THERE))
-        best, held = there.quality.max(initial=0), share_held(there, page)
+        best = there.quality.max(initial=0)
+        held = 1.0 if best >= WRITTEN else share_held(there, page)
         is_sign = best >= ANY or there.scores.max(initial=0) >= SIGN
         written = bool(best >= WRITTEN or (is_sign and held >= HELD))
-        spots = _believed(there) if written or held >= ASKED else nothing()
+        spots = _believed(there) if held >= ASKED else nothing()
         blobs = cut_out(mask, page.ink, spots.boxes) if len(spots) else []
         strokes = _missed_strokes(pieces, spots, mask.shape)
         written = written or bool(strokes)

@@ -67,14 +67,9 @@ def read_turned(picture: Picture, read: ReadPage, judge: Judge) -> tuple[list[Re
     if found is None:
         page, back = turned(picture, degrees)
         found = read(page)
-        # Of a page upside down few signs are found, which may hide how its rows slant; the right way up they show it.
-        if slant := _slant(found[0]):
-            degrees = (degrees - slant + 180) % 360 - 180
-            page, back = turned(picture, degrees)
-            found = read(page)
     anew, seen = found
     slanted = degrees % 90 > 1e-6
-    # Turned, a page in which then nothing is found is no better read.
+    # Turned, a page in which then nothing is found, or no writing, is no better read.
     anew = anew if seen.written else []
     surer = bool(anew) and _surety(anew) >= _surety(signs) + (0 if slanted else SURER)
     more = _surety(anew) > LIKE and _accepted(anew) >= max(2 * _accepted(signs), FEWEST)
@@ -271,12 +266,6 @@ def box_back(box: Box, back: np.ndarray, size: tuple[int, int]) -> Box:
         int(np.clip(high[0], 0, width)),
         int(np.clip(high[1], 0, height)),
     )
-
-
-def _slant(signs: list[ReadDigit]) -> float:
-    """By how many degrees the rows of signs fall to the right; 0.0 for less than is read as it is."""
-    angle = skew_of(np.array([sign.box for sign in signs if not sign.separator]).reshape(-1, 4))
-    return angle if abs(angle) > LEVEL else 0.0
 
 
 def _surety(signs: list[ReadDigit]) -> float:
