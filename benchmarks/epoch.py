@@ -95,6 +95,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=4, help="epochs a process; the first does not count")
     parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--against", default="", metavar="TEXT", help="only peers with this in their name")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
     sizes = [str(options.epochs), str(options.batch_size)]
@@ -106,6 +107,7 @@ def main() -> None:
         }
         plain = [name for name in programs if name != "digitlab"]
         programs |= tuned_peers(options.peers, data, "--epochs", sizes[0], "--batch-size", sizes[1])
+        programs = {name: way for name, way in programs.items() if name == "digitlab" or options.against in name}
         seconds: dict[str, list[float]] = {name: [] for name in programs}
         found = {}
         for number in range(options.rounds):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from digitlab.learning.batches import LabelledImages, epoch_permutation, padded_chunks, steps_per_epoch
+from digitlab.learning.dark_pixels import LitPixels
 from digitlab.learning.kinds import Carry, Model, Sums, Values
 from digitlab.learning.optimizer import assign_variables, ema_weights, make_loss, make_optimizer
 from digitlab.learning.recipe import Recipe
@@ -50,17 +51,25 @@ class CompiledTrainer:
             variables = [*model.trainable_variables, *model.non_trainable_variables]
             assign_variables(variables, resume.weights, "weights")
             assign_variables(self._optimizer.variables, resume.optimizer, "optimizer variables")
-        # Copies, because the compiled loop is given these buffers to overwrite while the model still holds its own.
-        self._carry = jax.tree.map(
-            jnp.copy,
-            Carry(
-                [v.value for v in model.trainable_variables],
-                [v.value for v in model.non_trainable_variables],
-                [v.value for v in self._optimizer.variables],
-            ),
+        carry = Carry(
+            [v.value for v in model.trainable_variables],
+            [v.value for v in model.non_trainable_variables],
+            [v.value for v in self._optimizer.variables],
         )
+        self._whole, self._lit = carry, LitPixels.of(model, recipe, training.images)
+        trained, optimizer, images = model, self._optimizer, training.images
+        if self._lit:
+            smaller = make_optimizer(recipe, self._steps * recipe.epochs)
+            smaller.build(self._lit.model.trainable_variables)
+            if self._lit.holds_all_of(carry.optimizer, smaller):
+                trained, optimizer, images = self._lit.model, smaller, self._lit.rows(images)
+                carry = self._lit.without(carry, smaller)
+            else:
+                self._lit = None
+        # Copies, because the compiled loop is given these buffers to overwrite while the model still holds its own.
+        self._carry = jax.tree.map(jnp.copy, carry)
         weights = None if training.weights is None else np.asarray(training.weights, np.float32)
-        self._pictures = jax.device_put((training.images, np.asarray(training.labels, np.int32), weights))
+        self._pictures = jax.device_put((images, np.asarray(training.labels, np.int32), weights))
         self._validation = validation if validation is not None and len(validation) else None
         # Arguments of the compiled program, not constants in it: so all seeds of a recipe share one program, and all
         # recipes that differ in nothing but numbers.
@@ -68,7 +77,8 @@ class CompiledTrainer:
         self._numbers = numbers(recipe, self._steps * recipe.epochs, model)
         # The step smooths the labels itself.
         loss = make_loss(dataclasses.replace(recipe, label_smoothing=0.0))
-        self._program = program(model, recipe, self._optimizer, loss)
+        self._program = program(trained, recipe, optimizer, loss)
+        self._judge = program(model, recipe, self._optimizer, loss).judge
         self._stretch_steps = max(1, self._steps // 20)  # a first guess; then by the clock
 
     def epoch(self, number: int, progress: Callable[[int, float, float], None]) -> dict[str, float]:
@@ -113,28 +123,30 @@ class CompiledTrainer:
         if self._validation is None:
             return {}
         loss, right = 0.0, 0
-        kept, others = self._kept(), self._carry.others
+        kept, others = self._kept(), self._complete().others
         for images, labels, valid in padded_chunks(self._validation.images, self._validation.labels):
-            part_loss, part_right = self._program.judge(
-                kept, others, self._numbers.label_smoothing, images, labels, valid
-            )
+            part_loss, part_right = self._judge(kept, others, self._numbers.label_smoothing, images, labels, valid)
             loss, right = loss + float(part_loss), right + int(part_right)
         count = len(self._validation)
         return {"val_loss": loss / count, "val_accuracy": right / count}
 
+    def _complete(self) -> Carry:
+        """The carry of the whole model."""
+        return self._lit.within(self._carry, self._whole) if self._lit else self._carry
+
     def _kept(self) -> Values:
         """Trainable values to judge and to keep."""
-        carry = self._carry
+        carry = self._complete()
         return ema_weights(self._optimizer, carry.optimizer, self._model.trainable_variables, carry.trainable)
 
     def state(self) -> tuple[tuple[np.ndarray, ...], int, tuple[np.ndarray, ...]]:
         """See `engine.Trainer`."""
-        trainable, others, optimizer = ([np.asarray(a) for a in part] for part in self._carry)
+        trainable, others, optimizer = ([np.asarray(a) for a in part] for part in self._complete())
         return (*trainable, *others), len(trainable), tuple(optimizer)
 
     def kept(self) -> tuple[np.ndarray, ...]:
         """See `engine.Trainer`."""
-        return tuple(np.asarray(a) for a in (*self._kept(), *self._carry.others))
+        return tuple(np.asarray(a) for a in (*self._kept(), *self._complete().others))
 
     def finish(self, weights: tuple[np.ndarray, ...]) -> None:
         """See `engine.Trainer`."""
