@@ -1,6 +1,6 @@
 """Trials a minute of `digitlab tune` beside the same search written with plain Keras and Optuna.
 
-    uv run python benchmarks/tuning.py --trials 20 --epochs 5
+    uv run python benchmarks/tuning.py --judge --write
 
 784-128-10 with its 101,770 parameters held fixed and no augmentation; learning rate, dropout, weight decay and label
 smoothing are searched, at batch 32, on the same images, by the same sampler and pruner with the same seed. Each side
@@ -16,6 +16,9 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import numpy as np
+import results
 
 OURS = """
 import json, sys, time
@@ -94,16 +97,32 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=50)
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--judge", action="store_true")
+    parser.add_argument("--write", action="store_true", help="write the figures into RESULTS.md")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         ours = run(OURS, options.trials, options.epochs, 3 if options.judge else 0, Path(folder) / "runs")
     plain = run(PLAIN, options.trials, options.epochs)
-    for name, side in (("digitlab tune", ours), ("Keras and Optuna", plain)):
-        rate = 60 * options.trials / float(str(side["seconds"]))
-        print(f"{name:<18} {side['seconds']:7.1f} s  {rate:6.1f} trials a minute  best validation {side['best']:.4f}")
-    print(f"digitlab tune does {float(str(plain['seconds'])) / float(str(ours['seconds'])):.1f} times as many")
+    seconds = {"digitlab tune": float(str(ours["seconds"])), "Keras and Optuna": float(str(plain["seconds"]))}
+    rows = [
+        [name, f"{seconds[name]:.0f}", f"{60 * options.trials / seconds[name]:.1f}", f"{100 * float(str(best)):.2f} %"]
+        for name, best in zip(seconds, (ours["best"], plain["best"]), strict=True)
+    ]
+    times = seconds["Keras and Optuna"] / seconds["digitlab tune"]
+    lines = [
+        results.table(["program", "seconds", "trials a minute", "best on validation"], rows),
+        f"`digitlab tune` does {times:.1f} times as many trials a minute (at least 3 wanted).",
+    ]
     if options.judge:
-        print(f"test accuracy of 3 seeds: best {ours['test']}, start {ours['start']}")
+        found, start = (100 * np.array(ours[side]) for side in ("test", "start"))
+        lines.append(
+            f"On the test images, mean of 3 seeds: the best recipe {found.mean():.2f} % ({found.min():.2f} to "
+            f"{found.max():.2f}), its start {start.mean():.2f} % ({start.min():.2f} to {start.max():.2f})."
+        )
+    words = "\n\n".join(lines)
+    print(words)
+    if options.write:
+        heading = f"Tuning 784-128-10: {options.trials} trials of {options.epochs} epochs"
+        results.write_section("tuning", heading, f"{words}\n\n{results.provenance()}")
 
 
 if __name__ == "__main__":

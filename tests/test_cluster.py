@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,12 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.command import in_process
-from helpers.dask_cluster import DaskProcesses
+from helpers.dask_cluster import DaskProcesses, certificates
 from PIL import Image
 
 import digitlab
 from digitlab.data import Dataset
 from digitlab.errors import DigitlabError, RunError
+from digitlab.processes import Work
+from digitlab.processes.worker import _echo as echo
 from digitlab.reading.bulk import ReadOptions, read_files
 from digitlab.reading.sent import read_files_at
 from digitlab.runs import cluster as cluster_module
@@ -133,6 +136,27 @@ def test_processes_that_know_nothing_of_each_other_take_different_cores() -> Non
         one.communicate("\n")
     cores = os.sched_getaffinity(0)
     assert len(set(taken)) == min(2, len(cores))
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to make a certificate with")
+def test_with_certificates_it_works_and_without_them_it_is_one_line(tmp_path: Path) -> None:
+    from distributed import Security
+
+    files = certificates(tmp_path)
+    names = {
+        "tls_ca_file": files["tls_ca_file"],
+        "tls_client_cert": files["tls_cert"],
+        "tls_client_key": files["tls_key"],
+    }
+    with DaskProcesses(tmp_path, tls=files) as processes:
+        processes.start_worker()
+        with Cluster(processes.address, security=Security(require_encryption=True, **names)) as cluster:
+            answers = list(cluster.map(Work(str, ("piece",), echo), [(b"1",), (b"2",)]))
+        assert answers == [b"piece 1", b"piece 2"]
+        Image.new("L", (9, 9), 255).save(tmp_path / "blank.png")
+        done = in_process("read", "blank.png", "--scheduler", processes.address, cwd=tmp_path)
+        assert done.returncode != 0 and len(done.stderr.splitlines()) == 1, done.stderr
+        assert "certificates named in Dask's configuration" in done.stderr
 
 
 def test_without_dask_it_says_what_to_install() -> None:

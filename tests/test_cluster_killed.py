@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from digitlab.data import Dataset, Split
 from digitlab.errors import ProcessError
 from digitlab.learning.models import build
 from digitlab.processes import Work
-from digitlab.runs import corrupted
 from digitlab.runs.cluster import Cluster
 from digitlab.runs.finished import evaluate_corrupted
 from digitlab.runs.folder import Run
@@ -32,7 +31,7 @@ from digitlab.searching.study import validation_accuracy
 from digitlab.searching.tuning import tune
 
 # On the workers an epoch takes a fifth of a second and more: long enough to be killed in the middle.
-EPOCHS = 60
+EPOCHS = 30
 
 
 @pytest.fixture(scope="module")
@@ -95,38 +94,24 @@ def test_runs_survive_a_killed_worker_ctrl_c_and_another_cluster(
     assert not (tmp_path / "runs" / ARRIVING).exists()
 
 
-class Here:
-    """A place that does its pieces in this process, one after another."""
-
-    def map(self, work: Work, pieces: Iterable[tuple[Any, ...]]) -> Iterator[bytes]:
-        state = work.setup(*work.arguments)
-        for piece in pieces:
-            yield work.function(state, *piece)
-
-    def train(self, tasks: Any, on_event: Any) -> None:
-        raise AssertionError("nothing is judged")
-
-
 def test_worse_images_and_trials_are_judged_elsewhere_as_here(
-    small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dask: DaskProcesses, small: Dataset, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(elsewhere, "bind_to_a_free_core", list)
-    monkeypatch.setattr(corrupted, "bind_to_a_free_core", list)
     few = dataclasses.replace(small, train=Split(small.train.images[:400], small.train.labels[:400]))
     with without_figures():
         run = digitlab.train("linear", data=few, epochs=1, folder=tmp_path)
     there: list[tuple[int, int]] = []
-    options: dict[str, Any] = {"data": few, "kinds": ["rotation", "shot noise"]}
-    far = evaluate_corrupted(run, place=Here(), progress=lambda *done: there.append(done), **options)
+    options: dict[str, Any] = {"data": few, "kinds": ["rotation"]}
+    with Cluster(dask.address) as cluster:
+        far = evaluate_corrupted(run, place=cluster, progress=lambda *done: there.append(done), **options)
+        found = tune(
+            "linear", trials=2, seeds=0, study="far", data=few, epochs=2, folder=tmp_path, place=cluster,
+            fix={"batch_size": "200", "augmentation": "", "hidden": ""},
+        )  # fmt: skip
     assert far.to_dict() == evaluate_corrupted(run, **options).to_dict()
     assert there[-1] == (len(there), len(there))
-
-    found = tune(
-        "linear", trials=3, seeds=0, study="far", data=few, epochs=2, folder=tmp_path, place=Here(),
-        fix={"batch_size": "200", "augmentation": "", "hidden": ""},
-    )  # fmt: skip
     assert [(trial.number, trial.state, trial.epochs) for trial in found.trials] == [
-        (n, "complete", 2) for n in range(3)
+        (n, "complete", 2) for n in range(2)
     ]
     for trial in found.trials:
         alone = validation_accuracy(build(trial.recipe), trial.recipe, few, "auto", lambda *_: None)

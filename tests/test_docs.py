@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import doc_pages as pages
-from helpers.command import NoDrawer
+from helpers.command import NoDrawer, path_without_figures
 
 from digitlab.data import Dataset
 
@@ -84,10 +84,16 @@ def has_same_output(wanted: str, got: str) -> bool:
 
 @pytest.mark.parametrize("page", pages.pages(), ids=lambda page: page.name)
 def test_every_block_of_a_page_works(
-    page: Path, small: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: Path,
+    small: Dataset,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Blocks run in order in one empty folder that holds a small data set, `small.npz`."""
-    monkeypatch.setattr("digitlab.showing.figures.process.Drawer", NoDrawer)  # no page shows a run's figures
+    # No page shows a run's figures.
+    monkeypatch.setattr("digitlab.showing.figures.process.Drawer", NoDrawer)
+    monkeypatch.setenv("PYTHONPATH", path_without_figures(tmp_path_factory.mktemp("start")))
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DIGITLAB_RUNS", raising=False)
     found = pages.blocks(page.read_text("utf-8"))

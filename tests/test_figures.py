@@ -5,6 +5,7 @@ import json
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -35,6 +36,12 @@ def content() -> figures.FigureContent:
         probabilities=run.probabilities,
         evaluation=run.evaluation,
     )
+
+
+@pytest.fixture(scope="module")
+def drawn(content, tmp_path_factory) -> list[Path]:
+    """All figures, drawn in this process."""
+    return figures.save_figures(tmp_path_factory.mktemp("drawn"), content)
 
 
 def texts(ax) -> list[str]:
@@ -208,19 +215,16 @@ def test_names_are_never_read_as_mathematics(content, tmp_path):
             ElementTree.parse(path)  # noqa: S314
 
 
-def test_saved_figures_are_complete_and_the_same_bytes_again(content, tmp_path):
+def test_saved_figures_are_complete(drawn):
     from PIL import Image
 
-    paths = figures.save_figures(tmp_path / "one", content)
-    assert [path.name for path in paths] == [f"{name}.{kind}" for name in figures.FIGURES for kind in ("png", "svg")]
-    assert sorted(path.name for path in (tmp_path / "one").iterdir()) == sorted(path.name for path in paths)
-    for path in paths[::2]:
+    assert [path.name for path in drawn] == [f"{name}.{kind}" for name in figures.FIGURES for kind in ("png", "svg")]
+    assert sorted(path.name for path in drawn[0].parent.iterdir()) == sorted(path.name for path in drawn)
+    for path in drawn[::2]:
         with Image.open(path) as image:
             assert min(image.size) > 300
             assert len(set(image.convert("L").resize((40, 40)).tobytes())) > 3
-    for first, second in zip(paths, figures.save_figures(tmp_path / "two", content), strict=True):
-        assert first.read_bytes() == second.read_bytes(), first.name
-    for path in paths[1::2]:
+    for path in drawn[1::2]:
         assert "<dc:date>" not in path.read_text("utf-8")
 
 
@@ -243,17 +247,17 @@ def test_content_travels_to_another_process(content):
     np.testing.assert_array_equal(again.evaluation.mistakes, content.evaluation.mistakes)
 
 
-def test_the_drawing_process_takes_figures_one_order_after_another(content, tmp_path):
-    """Samples, then curves, then the rest in two processes: the same bytes as drawn here."""
+def test_the_drawing_process_takes_figures_one_order_after_another(content, drawn, tmp_path):
+    """Samples, then curves, then the rest in two processes: the same bytes again as drawn here at once."""
     early = dataclasses.replace(content, evaluation=None, images=content.images[:0], labels=content.labels[:0])
     with Drawer() as drawer:
-        drawer.draw(tmp_path / "there", dataclasses.replace(early, history={}), figures.OF_DATA)
-        drawer.draw(tmp_path / "there", early, figures.OF_TRAINING)
-        drawer.draw(tmp_path / "there", content, figures.OF_RESULT)
+        drawer.draw(tmp_path, dataclasses.replace(early, history={}), figures.OF_DATA)
+        drawer.draw(tmp_path, early, figures.OF_TRAINING)
+        drawer.draw(tmp_path, content, figures.OF_RESULT)
         drawer.wait()
     assert (*figures.OF_DATA, *figures.OF_TRAINING, *figures.OF_RESULT) == figures.FIGURES
-    for path in figures.save_figures(tmp_path / "here", content):
-        assert path.read_bytes() == (tmp_path / "there" / path.name).read_bytes(), path.name
+    for path in drawn:
+        assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
 
 
 def test_a_figure_that_cannot_be_drawn_is_said_and_a_stopped_run_ends_the_drawing(content, tmp_path):

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.command import without_figures
+from helpers.command import path_without_figures, without_figures
 
 import digitlab
 from digitlab import runs
@@ -95,7 +95,10 @@ def test_an_ensemble_is_the_mean_of_probabilities(folder: Path) -> None:
         finished.export("nothing", folder=folder)
 
 
-def test_seeds_side_by_side_are_those_one_after_another(folder: Path) -> None:
+def test_seeds_side_by_side_are_those_one_after_another(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", path_without_figures(tmp_path))
     options = {"data": folder / "small.npz", "validation": 100, "folder": folder}
     heard: list[tuple[str, str]] = []
     together = train_group(

@@ -75,7 +75,7 @@ def test_pages_of_test_digits_are_read() -> None:
 @pytest.mark.parametrize("height", [20, 60, 400])
 def test_single_digits_are_read_at_any_size(height: int) -> None:
     rng = np.random.default_rng(height)
-    picks = rng.choice(len(IMAGES), 40, replace=False)
+    picks = rng.choice(len(IMAGES), 20 if height == 400 else 40, replace=False)
     right = [READER.read(single_of(IMAGES[i], height, rng)).text == str(LABELS[i]) for i in picks]
     assert np.mean(right) >= 0.95
 
@@ -183,10 +183,10 @@ def test_tempering_keeps_the_order() -> None:
 
 def test_most_letters_and_marks_are_refused_and_hardly_a_digit() -> None:
     made = non_digits("test", np.random.default_rng(3))
-    readings = [READER.read(next(made)[1]) for _ in range(60)]
+    readings = [READER.read(next(made)[1]) for _ in range(40)]
     assert np.mean([all(digit.rejected for digit in reading.digits) for reading in readings]) >= 0.8
     assert all(digit.reason for reading in readings for digit in reading.digits if digit.rejected)
-    assert np.mean(READER.likeness(IMAGES) < READER.least_likeness) <= 0.01
+    assert np.mean(READER.likeness(IMAGES[:3000]) < READER.least_likeness) <= 0.01
 
 
 def test_the_strokes_of_a_zigzag_are_no_row_of_ones() -> None:

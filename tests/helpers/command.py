@@ -36,6 +36,21 @@ class NoDrawer(contextlib.nullcontext["NoDrawer"]):
     def wait(self) -> None: ...
 
 
+def path_without_figures(folder: Path) -> str:
+    """A `PYTHONPATH` with which the processes of a group draw no figures either.
+
+    Args:
+        folder: Where to put what Python runs at its start.
+    """
+    (folder / "sitecustomize.py").write_text(
+        f"import sys; sys.path.append({str(Path(__file__).parents[1])!r})\n"
+        "from helpers import command\n"
+        "import digitlab.showing.figures.process\n"
+        "digitlab.showing.figures.process.Drawer = command.NoDrawer\n"
+    )
+    return os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
 @contextlib.contextmanager
 def without_figures() -> Iterator[None]:
     """Train without drawing figures."""

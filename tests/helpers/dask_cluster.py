@@ -36,14 +36,28 @@ def slow_echo(state: str, content: bytes) -> bytes:
     return state.encode() + content
 
 
-class DaskProcesses:
-    """One scheduler at a port of its own, and workers of one thread each; all end with the `with` block."""
+def certificates(folder: Path) -> dict[str, str]:
+    """A certificate that signs itself: what Dask's commands call its files, and the files."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=digitlab"]
+    subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    return {"tls_ca_file": str(certificate), "tls_cert": str(certificate), "tls_key": str(key)}
 
-    def __init__(self, folder: Path) -> None:
+
+class DaskProcesses:
+    """One scheduler at a port of its own, and workers of one thread each; all end with the `with` block.
+
+    Args:
+        folder: For what they write.
+        tls: As from `certificates`; None leaves what travels as it is.
+    """
+
+    def __init__(self, folder: Path, tls: dict[str, str] | None = None) -> None:
         self.folder = folder
+        self.tls = [word for name, file in (tls or {}).items() for word in (f"--{name.replace('_', '-')}", file)]
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
-        self.address = f"tcp://127.0.0.1:{self.port}"
+        self.address = f"{'tls' if tls else 'tcp'}://127.0.0.1:{self.port}"
         self.scheduler: subprocess.Popen[bytes] | None = None
         self.workers: list[subprocess.Popen[bytes]] = []
         (folder / "sitecustomize.py").write_text(ON_WORKERS)
@@ -56,7 +70,7 @@ class DaskProcesses:
         self.kill_all()
 
     def start_scheduler(self) -> None:
-        arguments = ["--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard"]
+        arguments = ["--host", self.address.rpartition(":")[0], "--port", str(self.port), "--no-dashboard"]
         self.scheduler = self._start("dask_scheduler", *arguments)
         deadline = time.monotonic() + 120
         while True:
@@ -66,7 +80,7 @@ class DaskProcesses:
             time.sleep(0.1)
 
     def start_worker(self) -> None:
-        arguments = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", "127.0.0.1"]
+        arguments = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--host", self.address.rpartition(":")[0]]
         self.workers.append(self._start("dask_worker", self.address, *arguments, "--local-directory", str(self.folder)))
 
     def _start(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
@@ -74,7 +88,7 @@ class DaskProcesses:
         paths = [*ours, *filter(None, [os.environ.get("PYTHONPATH")])]
         with (self.folder / "dask.log").open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", f"distributed.cli.{module}", *arguments],
+                [sys.executable, "-m", f"distributed.cli.{module}", *arguments, *self.tls],
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
                 stdout=subprocess.DEVNULL,
                 stderr=log,
