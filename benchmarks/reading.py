@@ -23,6 +23,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,7 @@ def score_folder(folder: Path, model: Path | None, verbose: bool) -> dict[str, A
         rows = list(csv.DictReader(file, delimiter="\t"))
     count: Counter[str] = Counter()
     sources: dict[str, Counter[str]] = defaultdict(Counter)
+    said: list[tuple[float, bool]] = []
     results = read_files([folder / row["file"] for row in rows], ReadOptions(model=model))
     for row, result in zip(rows, results, strict=True):
         reading = result.reading or Reading()
@@ -144,7 +146,7 @@ def score_folder(folder: Path, model: Path | None, verbose: bool) -> dict[str, A
             sources[row.get("source", "").split(" ")[0]].update(found)
         signs = [sign for sign in reading.digits if not sign.rejected and not sign.separator]
         for sign, right in zip(signs, matched([sign.character for sign in signs], truth), strict=True):
-            count.update(sure=sign.confidence >= SURE, sure_wrong=sign.confidence >= SURE and not right)
+            said.append((sign.confidence, right))
         if verbose and text != wanted:
             print(
                 f"{row['file']}: {row['digits']} read as {text.replace(chr(10), '/') or result.error}", file=sys.stderr
@@ -162,8 +164,32 @@ def score_folder(folder: Path, model: Path | None, verbose: bool) -> dict[str, A
         "page_edit_distance_counting_refusals_but_not_words": _rounded(count["wordless"], count["digits"]),
         "page_edit_distance_counting_refusals_mean_over_sources": _rounded(sum(means), len(means)),
         "pages_with_right_line_count": count["lines"],
-        "wrong_among_digits_at_least_90_percent_sure": _rounded(count["sure_wrong"], count["sure"]),
+        **honesty(said),
     }
+
+
+def honesty(said: list[tuple[float, bool]]) -> dict[str, Any]:
+    """How often what was said of digits is so: wrong though sure, wrong among the surest, correct by confidence.
+
+    Args:
+        said: confidence of each digit that was read, and whether it is the one that was written.
+    """
+    said = sorted(said, key=lambda one: -one[0])
+    sure = [right for confidence, right in said if confidence >= SURE]
+    surest = [right for _, right in said[: round(0.9 * len(said))]]
+    figures: dict[str, Any] = {
+        "wrong_among_digits_at_least_90_percent_sure": _rounded(len(sure) - sum(sure), len(sure)),
+        "wrong_among_the_surest_90_percent": _rounded(len(surest) - sum(surest), len(surest)),
+        "correct_of_what_is_said": {},
+    }
+    for low, high in pairwise((0, 0.5, 0.7, 0.9, 0.97, 1.01)):
+        within = [(confidence, right) for confidence, right in said if low <= confidence < high]
+        if within:
+            mean, right = np.mean(within, axis=0)
+            words = f"{100 * low:.0f} to {min(100, 100 * high):.0f} %"
+            words = f"{words}, {100 * mean:.1f} on the average, of {len(within):,} digits"
+            figures["correct_of_what_is_said"][words] = _rounded(right, 1)
+    return figures
 
 
 _here: dict[str, Any] = {}

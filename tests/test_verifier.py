@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from pages import mnist
+from pages import mnist, page_of
 from PIL import Image, ImageDraw
 
 from digitlab.reading.ink import page_ink
-from digitlab.reading.reader import Reader
+from digitlab.reading.reader import Reader, confident
 from digitlab.reading.spotter import CHARACTERS, Spots, nothing
-from digitlab.reading.verifier import NOTHING, OTHER, joined, surroundings, verified
+from digitlab.reading.verifier import NOTHING, OTHER, averaged, joined, surroundings, verified
 
 READER = Reader(threads=1)
 IMAGES, LABELS = mnist("validation")
@@ -128,7 +128,7 @@ def test_the_network_knows_digits_letters_and_lines() -> None:
     draw.line((60, 0, 60, 99), fill=20, width=4)
     page.paste(Image.new("L", (56, 56), 20), (200, 20), Image.fromarray(IMAGES[0]).resize((56, 56)))
     ink = page_ink(np.asarray(page)).ink
-    spots = Spots(
+    spots = Spots.seen_once(
         np.array([[56, 30, 64, 70], [208, 28, 248, 68]], np.float32),
         np.ones(2, np.float32),
         np.full((2, len(CHARACTERS)), 1 / len(CHARACTERS), np.float32),
@@ -136,3 +136,34 @@ def test_the_network_knows_digits_letters_and_lines() -> None:
     line, digit = READER.verifier.probabilities(surroundings(ink, spots.boxes))
     assert line.argmax() == NOTHING
     assert digit.argmax() == LABELS[0]
+
+
+def test_where_the_networks_disagree_a_digit_is_said_with_less_confidence() -> None:
+    four, seven = np.full((2, len(CHARACTERS)), 0.001)
+    four[4] = seven[7] = 1 - 0.001 * (len(CHARACTERS) - 1)
+    seen = np.full((3, NOTHING + 1), 0.001)
+    for row, digit in zip(seen, (4, 7, 7), strict=True):
+        row[digit] = 1 - 0.001 * NOTHING
+    signs = np.stack([four, four, seven])
+    each = averaged(signs, seen)
+    np.testing.assert_allclose(each.sum(1), 1, atol=1e-6)
+    row = joined(signs, seen)[0]
+    agreed, apart, again = (confident(one, other, int(one.argmax())) for one, other in zip(row, each, strict=True))
+    assert agreed.argmax() == 4 and again.argmax() == 7 and min(agreed.max(), again.max()) > 0.97
+    assert apart[row[1].argmax()] == apart.max() < 0.7
+    for said in (agreed, apart, again):
+        assert said.sum() == pytest.approx(1, abs=1e-6)
+    # A sign that is refused is told as it is: most likely none.
+    letter = np.full(len(CHARACTERS), 0.01)
+    letter[-1] = 1 - 0.01 * (len(CHARACTERS) - 1)
+    assert confident(letter, letter, None).argmax() == len(CHARACTERS) - 1
+
+
+def test_the_confidence_of_a_digit_is_that_of_its_row() -> None:
+    for seed in range(4):
+        for sign in READER.read(page_of(IMAGES, LABELS, seed).image).digits:
+            assert sign.probabilities is not None
+            assert sign.probabilities.sum() == pytest.approx(1, abs=1e-5)
+            if not sign.rejected and sign.digit is not None:
+                assert sign.confidence == pytest.approx(sign.probabilities[sign.digit], abs=1e-6)
+                assert sign.probabilities.argmax() == sign.digit

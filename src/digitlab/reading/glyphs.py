@@ -56,6 +56,7 @@ class Glyph:
     box: tuple[int, int, int, int]
     line: int
     probabilities: np.ndarray | None = None
+    averaged: np.ndarray | None = None
     score: float = 1.0
 
 
@@ -136,6 +137,7 @@ def find_glyphs(
             tuple(int(edge) for edge in boxes[i]),  # type: ignore[arg-type]
             number,
             spots.probabilities[i] if len(spots) else None,
+            spots.averaged[i] if len(spots) else None,
             float(spots.scores[i]) if len(spots) else 1.0,
         )
         for number, line in enumerate(lines_of(_on_lines(boxes, spots)))
@@ -217,7 +219,7 @@ def _as_ones(strokes: list[Blob]) -> Spots:
     probabilities = np.zeros((len(strokes), len(CHARACTERS)), np.float32)
     probabilities[:, 1], probabilities[:, -1] = LONE, 1 - LONE
     boxes = np.array([[s.left, s.top, s.right, s.bottom] for s in strokes], np.float32).reshape(-1, 4)
-    return Spots(boxes, np.ones(len(strokes), np.float32), probabilities)
+    return Spots.seen_once(boxes, np.ones(len(strokes), np.float32), probabilities)
 
 
 def _on_lines(boxes: np.ndarray, spots: Spots) -> np.ndarray:

@@ -32,11 +32,18 @@ class Spots:
         boxes: (n, 4) float32 of left, top, right, bottom, in pixels of the ink.
         scores: (n,) float32, how sure it is that a sign's middle is there, 0..1.
         probabilities: (n, 18) float32 over `CHARACTERS`; rows sum to 1.
+        averaged: (n, 18) float32, what each network that looked at it says by itself, averaged; rows sum to 1.
     """
 
     boxes: np.ndarray
     scores: np.ndarray
     probabilities: np.ndarray
+    averaged: np.ndarray
+
+    @classmethod
+    def seen_once(cls, boxes: np.ndarray, scores: np.ndarray, probabilities: np.ndarray) -> Spots:
+        """Signs that one network has looked at."""
+        return cls(boxes, scores, probabilities, probabilities)
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -63,11 +70,12 @@ class Spots:
             np.concatenate([self.boxes, others.boxes]),
             np.concatenate([self.scores, others.scores]),
             np.concatenate([self.probabilities, others.probabilities]),
+            np.concatenate([self.averaged, others.averaged]),
         )
 
     def take(self, rows: np.ndarray) -> Spots:
         """Those of these rows, in this order."""
-        return Spots(self.boxes[rows], self.scores[rows], self.probabilities[rows])
+        return Spots(self.boxes[rows], self.scores[rows], self.probabilities[rows], self.averaged[rows])
 
 
 def spots_of(session: Any, ink: np.ndarray, tall: float) -> Spots:
@@ -99,13 +107,15 @@ def spots_of(session: Any, ink: np.ndarray, tall: float) -> Spots:
         low = 0 if top == 0 else overlap / 2
         high = rows if top + rows >= height else rows - overlap / 2
         found = found.take(np.flatnonzero((middle >= low) & (middle < high)))
-        parts.append(Spots(found.boxes + np.array([0, top, 0, top], np.float32), found.scores, found.probabilities))
+        boxes = found.boxes + np.array([0, top, 0, top], np.float32)
+        parts.append(Spots.seen_once(boxes, found.scores, found.probabilities))
     if not parts:
         return nothing()
-    spots = Spots(*(np.concatenate([getattr(p, name) for p in parts]) for name in ("boxes", "scores", "probabilities")))
+    names = ("boxes", "scores", "probabilities")
+    spots = Spots.seen_once(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
     spots = spots.take(_apart(spots))
     scale = np.array([ink.shape[1] / width, ink.shape[0] / height] * 2, np.float32)
-    return Spots(spots.boxes * scale, spots.scores, spots.probabilities)
+    return Spots.seen_once(spots.boxes * scale, spots.scores, spots.probabilities)
 
 
 def signs_alone(session: Any, images: np.ndarray) -> np.ndarray:
@@ -139,7 +149,8 @@ def signs_alone(session: Any, images: np.ndarray) -> np.ndarray:
 
 def nothing() -> Spots:
     """No sign at all."""
-    return Spots(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros((0, len(CHARACTERS)), np.float32))
+    boxes, scores = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+    return Spots.seen_once(boxes, scores, np.zeros((0, len(CHARACTERS)), np.float32))
 
 
 def _resized(ink: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -177,7 +188,8 @@ def _decoded(out: np.ndarray) -> Spots:
     x, y = (columns + 0.5 + dx) * STRIDE, (rows + 0.5 + dy) * STRIDE
     half_width, half_height = np.exp(width) * TALL / 2, np.exp(height) * TALL / 2
     boxes = np.stack([x - half_width, y - half_height, x + half_width, y + half_height], 1)
-    return Spots(boxes.astype(np.float32), heat[rows, columns].astype(np.float32), probabilities.astype(np.float32))
+    scores = heat[rows, columns].astype(np.float32)
+    return Spots.seen_once(boxes.astype(np.float32), scores, probabilities.astype(np.float32))
 
 
 def _apart(spots: Spots) -> np.ndarray:

@@ -78,7 +78,8 @@ def verified(verifier: OnnxModel, ink: np.ndarray, spots: Spots) -> Spots:
         return spots
     seen = verifier.probabilities(surroundings(ink, spots.boxes))
     probabilities, there = joined(spots.probabilities, seen)
-    return Spots(spots.boxes, (spots.scores * there).astype(np.float32), probabilities)
+    scores = (spots.scores * there).astype(np.float32)
+    return Spots(spots.boxes, scores, probabilities, averaged(spots.probabilities, seen))
 
 
 def joined(signs: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -106,3 +107,18 @@ def joined(signs: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         1,
     )
     return both.astype(np.float32), 1 - seen[:, NOTHING] ** 2
+
+
+def averaged(signs: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Average what the spotter and the verifier say, each by itself; where they disagree, it is sure of nothing.
+
+    Args:
+        signs: (n, 18) over `CHARACTERS`.
+        seen: (n, 12) over the digits, `OTHER` and `NOTHING`.
+
+    Returns:
+        (n, 18) over `CHARACTERS`, rows sum to 1; which of the signs that are no digits, only the spotter can say.
+    """
+    others = np.maximum(signs[:, 10:], LEAST)
+    others = seen[:, OTHER:].sum(1, keepdims=True) * others / others.sum(1, keepdims=True)
+    return np.asarray((signs + np.concatenate([seen[:, :10], others], 1)) / 2, np.float32)
