@@ -20,9 +20,11 @@ from scipy import ndimage
 
 from digitlab.errors import ReadingError
 from digitlab.probabilities import tempered
+from digitlab.reading import ink
 from digitlab.reading.bulk import ReadOptions, files_of, read_files
 from digitlab.reading.frames import BLUE, draw_frames
 from digitlab.reading.overlay import annotated, stages_picture
+from digitlab.reading.paper import flat_paper
 from digitlab.reading.reader import BUNDLED, Reader
 from digitlab.reading.results import ReadDigit
 from digitlab.reading.spreadsheet import DIGIT_FIELDS
@@ -98,6 +100,18 @@ def test_confidence_is_calibrated() -> None:
         if inside.any():
             error += inside.mean() * abs(confidence[inside].mean() - right[inside].mean())
     assert error < 0.01
+
+
+def test_flat_paper_need_not_be_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawings read alike whether their paper is taken as the one grey that it is, or estimated like a photo's."""
+    pages = [clean_page(seed)[0] for seed in range(20, 26)]
+    pages += [255 - page for page in pages]
+    assert all(flat_paper(page.astype(np.float32)) == page[0, 0] for page in pages)
+    texts = [READER.read(page).text for page in pages]
+    monkeypatch.setattr(ink, "flat_paper", lambda _: None)
+    assert [READER.read(page).text for page in pages] == texts
+    noise = np.random.default_rng(0).normal(0, 2, pages[0].shape)
+    assert flat_paper((pages[0] + noise).astype(np.float32)) is None
 
 
 def test_single_never_splits() -> None:

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from digitlab.reading.components import page_contrast
-from digitlab.reading.paper import DARKEST, ink_is_dark, ink_of, levelled, noise_of, paper_of, separating_grey
+from digitlab.reading.paper import (
+    DARKEST,
+    flat_paper,
+    ink_is_dark,
+    ink_of,
+    levelled,
+    noise_of,
+    paper_of,
+    separating_grey,
+)
 from digitlab.reading.sheet import sheet_on_table
 
 
@@ -59,6 +68,14 @@ def page_ink(pixels: np.ndarray) -> PageInk:
     from scipy import ndimage
 
     grey = separating_grey(pixels)
+    flat = flat_paper(grey)
+    if flat is not None:
+        # Nothing to estimate: half of the time that a drawn digit takes went there.
+        inverted = bool(grey.mean() > flat)
+        grey, level = (255 - grey, 255 - flat) if inverted else (grey, flat)
+        paper = np.full_like(grey, level)
+        ink = ink_of(grey, paper)
+        return PageInk(ink, grey, paper, 0.0, page_contrast(ink, 0.0), inverted, None)
     sheet = sheet_on_table(grey)
     if sheet is not None:
         grey = sheet.painted

@@ -8,6 +8,9 @@ import numpy as np
 SMALL_SIDE = 224
 # Paper darker than this counts as if it were this light: dividing by less would make ink of the grain.
 DARKEST = 80
+# A page is flat if this share of it has the grey of its rim, and no more than that share of it is lighter where ink is
+# darker, by more than so many greys.
+FLAT, STRAY, BESIDE = 0.5, 0.001, 8.0
 
 
 def separating_grey(pixels: np.ndarray) -> np.ndarray:
@@ -47,6 +50,31 @@ def separating_grey(pixels: np.ndarray) -> np.ndarray:
         if main.sum() > 0.1:
             weights = main / main.sum()
     return np.asarray(pixels @ weights.astype(np.float32), dtype=np.float32)
+
+
+def flat_paper(grey: np.ndarray) -> float | None:
+    """Find the one grey that is the paper of a drawing, a screenshot, a cleaned scan.
+
+    Args:
+        grey: (h, w) float32, 0..255.
+
+    Returns:
+        Its grey; None where the rim is not all of it, less than half of the page is, or ink lies on both sides of it.
+
+    Example:
+        >>> page = np.full((64, 64), 255, np.float32)
+        >>> page[20:40, 30:33] = 0
+        >>> flat_paper(page), flat_paper(255 - page), flat_paper(page + np.arange(64, dtype=np.float32))
+        (255.0, 0.0, None)
+    """
+    level = float(grey[0, 0])
+    if not all((rim == level).all() for rim in (grey[0], grey[-1], grey[:, 0], grey[:, -1])):
+        return None
+    away = grey - level
+    if np.mean(np.abs(away) <= 1) < FLAT:
+        return None
+    both = min(np.mean(away > BESIDE), np.mean(away < -BESIDE))
+    return level if both <= STRAY else None
 
 
 def ink_is_dark(grey: np.ndarray) -> bool:

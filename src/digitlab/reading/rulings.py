@@ -9,6 +9,8 @@ import numpy as np
 
 # A ruled line is at least this many digit heights long; the bar of a 7 or the foot of a 2 never is.
 MIN_LENGTH = 1.7
+# ... and so many pixels.
+SHORTEST = 16
 # ... and is a fiftieth of the page thick or less.
 SLENDER = 50
 # To be believed, some line must reach along this share of the page; then shorter ones go as well.
@@ -48,14 +50,17 @@ def remove_rulings(
     """
     height, width = mask.shape
     none = np.zeros_like(mask)
+    along = _Rows(mask)
+    # Of a drawn digit and of most pages without rulings no more needs to be asked.
+    if not along.lines(max(SHORTEST, int(LEAST * width))).any():
+        return mask, none
     dark_along, dark_upright = _Rows(strong), _Rows(strong.T)
     stems = dark_upright.lines(max(24, int(LEAST * height))).T
     # One upright line may well be a 1 or the stem of a 7; two and more are squares or a table, if rows agree.
     writing = strong & ~dark_along.lines(max(24, int(LEAST * width))) & ~(stems if _pieces(stems) >= 2 else none)
     tall = _digit_height(writing)
     # What is left over must be writing that the lines are long against; else the "lines" were strokes of a digit.
-    need = max(16, int(MIN_LENGTH * tall))
-    along = _Rows(mask)
+    need = max(SHORTEST, int(MIN_LENGTH * tall))
     if tall == 0 or not along.lines(max(need, int(LEAST * width))).any():
         return mask, none
     upright = _Rows(mask.T)
