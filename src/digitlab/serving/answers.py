@@ -101,9 +101,11 @@ def _explain(answer: dict[str, Any], reading: Reading) -> None:
             entry["likeness"], entry["glyph"] = 1.0, digit.glyph.tolist()
             continue
         row = np.zeros(11) if digit.probabilities is None else digit.probabilities
-        ten = row[:10] / max(float(row[:10].sum()), 1e-9)
+        named = digit.digit is not None and not digit.rejected
+        ten = row[:10] if named else row[:10] / max(float(row[:10].sum()), 1e-9)
         entry["page"], entry["line"] = digit.page, digit.line
-        # Of the ten digits, were it one; and whether it is any sign that digitlab knows.
+        # Of the ten digits, beside that it is none; of what was not read as a digit, were it one. And whether it is any
+        # sign that digitlab knows.
         entry["probabilities"] = [round(float(p), 6) for p in ten]
         entry["likeness"] = round(float(1 - row[-1]), 4)
         entry["glyph"] = digit.glyph.tolist()

@@ -164,6 +164,9 @@ const Answer = (() => {
   // What an answer is called: a digit is its own name.
   const called = (number) => answer.classes?.[number] ?? number;
 
+  // What the ten digits leave: that it is none of them. Other classes leave nothing.
+  const none = (digit) => answer.classes || digit.rejected || digit.digit === null ? 0 : Math.max(0, 1 - digit.probabilities.reduce((sum, p) => sum + p, 0));
+
   function verdict(digit) {
     const order = digit.probabilities.map((p, name) => [p, called(name)]).sort((a, b) => b[0] - a[0]), [first, second] = order;
     const node = $("verdict");
@@ -173,8 +176,7 @@ const Answer = (() => {
       node.replaceChildren("Read as the sign ", make("b", { textContent: digit.character }), `, ${percent(digit.confidence)} sure. Below is what it would be as a digit.`);
     } else if (digit.rejected) {
       node.replaceChildren(make("b", { className: "no", textContent: "Refused: " }), `${digit.reason}. ${answer.classes ? "The most probable is" : `As a digit it would be ${first[1] === 8 ? "an" : "a"}`} `, make("b", { textContent: first[1] }), ".");
-    } else if (digit.confidence < SURE && digit.confidence / first[0] < 1 - second[0]) {
-      // The bars are shares among the ten digits; what is missing here went to the signs that are none.
+    } else if (digit.confidence < SURE && none(digit) > second[0]) {
       node.replaceChildren("Read as ", make("b", { textContent: called(digit.digit) }), `, but only ${percent(digit.confidence)} sure: it may be no digit at all.`);
     } else if (digit.confidence < SURE) {
       node.replaceChildren("Read as ", make("b", { textContent: called(digit.digit) }), `, but only ${percent(digit.confidence)} sure: `, make("b", { textContent: second[1] }), ` has ${percent(second[0])}.`);
@@ -185,7 +187,8 @@ const Answer = (() => {
   }
 
   function bars(digit) {
-    const best = digit.probabilities.indexOf(Math.max(...digit.probabilities));
+    const best = digit.probabilities.indexOf(Math.max(...digit.probabilities)), rest = none(digit);
+    $("rest").textContent = rest >= 0.0005 ? `No digit at all: ${percent(rest)}` : "";
     const other = view.second?.(chosen); // the ten probabilities of a second network
     $("bars").classList.toggle("two", Boolean(other));
     $("bars").classList.toggle("named", Boolean(answer.classes));
