@@ -12,7 +12,7 @@ import numpy as np
 from digitlab.learning.batches import LabelledImages, epoch_permutation, padded_chunks, steps_per_epoch
 from digitlab.learning.dark_pixels import LitPixels
 from digitlab.learning.kinds import Carry, Model, Sums, Values
-from digitlab.learning.optimizer import assign_variables, ema_weights, make_loss, make_optimizer
+from digitlab.learning.optimizer import assign_variables, ema_weights, left_by_decay, make_loss, make_optimizer
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.state import TrainState
 from digitlab.learning.step import numbers, program
@@ -107,6 +107,8 @@ class CompiledTrainer:
             tail = indices[whole * size :]
             self._carry, sums = self._stretch(sums, tail, (0, 1), left)
             progress(self._count, *means(self._count))
+        if self._lit and self._recipe.weight_decay:
+            self._whole = self._lit.decayed(self._whole, left_by_decay(self._recipe, self._count, number))
         loss, accuracy = means(self._count)
         return {"loss": loss, "accuracy": accuracy, **self._validate()}
 

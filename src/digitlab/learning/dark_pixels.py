@@ -1,8 +1,8 @@
 """Pixels that are 0 in all training images, left out of training: they add nothing, and cost as much as the others.
 
 Of MNIST's 784 pixels 67 never see ink. Their weights in a dense first layer have a gradient of exactly 0 at every
-step, so an optimizer without weight decay never moves them; without their columns an epoch computes the same weights
-in less time (`benchmarks/epoch.py`), but for the order in which sums are rounded.
+step, so that an optimizer moves them by nothing but its weight decay; without their columns an epoch computes the same
+weights in less time (`benchmarks/epoch.py`), but for the order in which sums are rounded.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from digitlab.learning.recipe import Recipe
 
 # Columns that are kept are rounded up to a multiple of this, so that matrix products end on whole vectors.
 VECTOR = 16
-# Optimizers that leave a variable alone whose gradient has always been 0, as long as nothing decays.
-STILL = ("adam", "sgd", "rmsprop")
+# Optimizers that leave a variable alone whose gradient has always been 0, but for weight decay.
+STILL = ("adam", "adamw", "sgd", "rmsprop")
 
 
 class LitPixels:
@@ -53,10 +53,10 @@ class LitPixels:
 
         Args:
             model: Built; its first layer with weights must be dense, with nothing before it but a factor.
-            recipe: Nothing may decay the weights, average them, or move ink to where none was.
+            recipe: Nothing may average the weights, or move ink to where none was.
             images: (n, …) uint8, all that will be learned from.
         """
-        if recipe.weight_decay or recipe.average or augment.active(recipe) or recipe.optimizer not in STILL:
+        if recipe.average or augment.active(recipe) or recipe.optimizer not in STILL:
             return None
         if images.dtype != np.uint8 or not _scales_into_dense(model):
             return None
@@ -98,6 +98,17 @@ class LitPixels:
             ]
 
         return Carry(*map(part, carry, whole))
+
+    def decayed(self, whole: Carry, left: float) -> Carry:
+        """The whole model's variables after some steps, as far as they are left out.
+
+        Args:
+            whole: Before them.
+            left: What weight decay leaves of a weight in these steps, 0..1.
+        """
+        pairs = zip(whole.trainable, self.model.trainable_variables, strict=True)
+        single = np.float32(left)
+        return whole._replace(trainable=[value if value.shape == v.shape else value * single for value, v in pairs])
 
     def holds_all_of(self, values: Values, optimizer: Optimizer) -> bool:
         """Whether the whole model's optimizer has nothing in store for the weights that are left out.

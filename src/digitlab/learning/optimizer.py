@@ -47,6 +47,25 @@ def learning_rates(recipe: Recipe, count: int) -> Callable[[int], float]:
     return at
 
 
+def left_by_decay(recipe: Recipe, count: int, number: int) -> float:
+    """What weight decay by itself leaves of a weight in epoch `number`, 0..1.
+
+    Args:
+        recipe: Uses weight_decay and the schedule; the decay is Keras', each step by its times the learning rate.
+        count: Training images.
+        number: Of the epoch, from 0.
+
+    Example:
+        >>> decaying = Recipe(peak_rate=0.1, schedule="constant", weight_decay=0.5, batch_size=8)
+        >>> left_by_decay(decaying, count=16, number=0)
+        0.9025
+    """
+    steps = steps_per_epoch(count, recipe.batch_size)
+    rate = _learning_rate(recipe, steps * recipe.epochs)
+    rates = np.asarray(rate(np.arange(number * steps, (number + 1) * steps)) if callable(rate) else [rate] * steps)
+    return float(np.prod(1 - recipe.weight_decay * rates.astype(np.float64)))
+
+
 def make_loss(recipe: Recipe) -> Loss:
     """The recipe's Keras loss; it takes probabilities (n, k) and integer labels, or one-hot ones if categorical."""
     keras = import_keras()
