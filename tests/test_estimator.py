@@ -137,3 +137,13 @@ def test_threads_share_compiled_programs() -> None:
     with joblib.parallel_config("threading", n_jobs=4):
         together = cross_val_score(model, X, y, cv=4, error_score="raise")
     np.testing.assert_array_equal(together, cross_val_score(model, X, y, cv=4, error_score="raise"))
+
+
+def test_a_grid_is_searched_by_processes() -> None:
+    X, y = digits(100)
+    search = GridSearchCV(SMALL, {"batch_size": [16, 50]}, cv=2, error_score="raise")
+    alone = search.fit(X, y).cv_results_["mean_test_score"]
+    with joblib.parallel_config("loky", n_jobs=2):
+        together = clone(search).set_params(n_jobs=2).fit(X, y)
+    np.testing.assert_allclose(together.cv_results_["mean_test_score"], alone)
+    assert together.predict(X[:5]).shape == (5,)
