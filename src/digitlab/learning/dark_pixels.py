@@ -107,7 +107,8 @@ class LitPixels:
             left: What weight decay leaves of a weight in these steps, 0..1.
         """
         pairs = zip(whole.trainable, self.model.trainable_variables, strict=True)
-        single = np.float32(left)
+        with np.errstate(over="ignore"):  # of training that diverges
+            single = np.float32(left)
         return whole._replace(trainable=[value if value.shape == v.shape else value * single for value, v in pairs])
 
     def holds_all_of(self, values: Values, optimizer: Optimizer) -> bool:

@@ -48,7 +48,7 @@ def learning_rates(recipe: Recipe, count: int) -> Callable[[int], float]:
 
 
 def left_by_decay(recipe: Recipe, count: int, number: int) -> float:
-    """What weight decay by itself leaves of a weight in epoch `number`, 0..1.
+    """What weight decay by itself leaves of a weight in epoch `number`: 0..1, unless training diverges.
 
     Args:
         recipe: Uses weight_decay and the schedule; the decay is Keras', each step by its times the learning rate.
@@ -63,7 +63,8 @@ def left_by_decay(recipe: Recipe, count: int, number: int) -> float:
     steps = steps_per_epoch(count, recipe.batch_size)
     rate = _learning_rate(recipe, steps * recipe.epochs)
     rates = np.asarray(rate(np.arange(number * steps, (number + 1) * steps)) if callable(rate) else [rate] * steps)
-    return float(np.prod(1 - recipe.weight_decay * rates.astype(np.float64)))
+    with np.errstate(over="ignore", invalid="ignore"):  # of training that diverges
+        return float(np.prod(1 - recipe.weight_decay * rates.astype(np.float64)))
 
 
 def make_loss(recipe: Recipe) -> Loss:
