@@ -125,7 +125,7 @@ class CompiledTrainer:
         if self._validation is None:
             return {}
         loss, right = 0.0, 0
-        kept, others = self._kept(), self._complete().others
+        kept, others = self._kept(), self._carry.others
         for images, labels, valid in padded_chunks(self._validation.images, self._validation.labels):
             part_loss, part_right = self._judge(kept, others, self._numbers.label_smoothing, images, labels, valid)
             loss, right = loss + float(part_loss), right + int(part_right)
@@ -148,7 +148,7 @@ class CompiledTrainer:
 
     def kept(self) -> tuple[np.ndarray, ...]:
         """See `engine.Trainer`."""
-        return tuple(np.asarray(a) for a in (*self._kept(), *self._complete().others))
+        return tuple(np.asarray(a) for a in (*self._kept(), *self._carry.others))
 
     def finish(self, weights: tuple[np.ndarray, ...]) -> None:
         """See `engine.Trainer`."""

@@ -79,7 +79,6 @@ class LitPixels:
             optimizer: Built for the smaller one.
         """
         smaller = (self.model.trainable_variables, self.model.non_trainable_variables, optimizer.variables)
-        smaller = (self.model.trainable_variables, self.model.non_trainable_variables, optimizer.variables)
 
         def part(values: Values, variables: Sequence[Variable]) -> Values:
             pairs = zip(values, variables, strict=True)

@@ -340,7 +340,8 @@ def confident(row: np.ndarray, each: np.ndarray, best: int | None) -> np.ndarray
     """How sure to be of a sign: the mean of what the networks say together and what each of them says by itself.
 
     Their product, by which a sign is named, is too sure of itself where one of them is wrong. On drawn validation pages
-    2.6 % of what it called at least 0.9 sure was wrong and the log loss was 0.146, of this mean 0.9 % and 0.104.
+    2.6 % of what it called at least 0.9 sure was wrong and the log loss was 0.146, of this mean 0.9 % and 0.104
+    (docs/log.md has the other ways that were tried).
 
     Args:
         row: (18,) over `CHARACTERS`, joined.
