@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from python_multipart.exceptions import FormParserError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -244,11 +245,14 @@ class Desk:
         path = await self.models.path(request)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "multipart/form-data":
-            async with request.form(max_files=MAX_FILES, max_fields=MAX_FILES, max_part_size=MAX_FIELD) as form:
-                texts = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
-                options = _options(texts, options)
-                files = [value for _, value in form.multi_items() if not isinstance(value, str)]
-                pictures = [(await file.read(), plain_name(file.filename)) for file in files]
+            try:
+                async with request.form(max_files=MAX_FILES, max_fields=MAX_FILES, max_part_size=MAX_FIELD) as form:
+                    texts = [(name, value) for name, value in form.multi_items() if isinstance(value, str)]
+                    options = _options(texts, options)
+                    files = [value for _, value in form.multi_items() if not isinstance(value, str)]
+                    pictures = [(await file.read(), plain_name(file.filename)) for file in files]
+            except FormParserError as trouble:  # older versions of Starlette pass it on as it is
+                raise HTTPException(400, f"form: {trouble}. Send files as curl -F file=@photo.jpg does") from None
         elif not kind or kind.startswith(RAW):
             pictures = [(await request.body(), "")]
         else:
