@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pages import mnist
-from PIL import Image
+from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from digitlab.data.image_files import MAX_PIXELS
 from digitlab.errors import ReadingError
+from digitlab.reading import rulings
 from digitlab.reading.components import blobs_of, page_contrast
 from digitlab.reading.glyphs import find_glyphs
 from digitlab.reading.margins import with_even_margins
@@ -241,6 +242,23 @@ def test_rulings_go_and_digits_stay(angle: float, squared: bool, digits: np.ndar
     assert gone[~strong].sum() > 0.9 * (turned & ~strong).sum()
     # What a line runs through keeps its ink.
     assert clean[strong].mean() > 0.9
+
+
+def test_thick_strokes_are_no_rulings_and_cost_no_search_for_their_angle(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+    angle_of = rulings._angle_of_lines
+    monkeypatch.setattr(rulings, "_angle_of_lines", lambda mask: asked.append(mask.shape) or angle_of(mask))
+    page = Image.new("L", (600, 280))
+    ImageDraw.Draw(page).line([(40, 70), (240, 70), (120, 220)], fill=255, width=16)
+    drawing = np.asarray(page) > 0
+    assert not remove_rulings(drawing, drawing)[1].any()
+    assert not asked
+    ImageDraw.Draw(page).line([(0, 120), (600, 140)], fill=255, width=3)
+    ruled = np.asarray(page) > 0
+    assert remove_rulings(ruled, drawing)[1][ruled & ~drawing].mean() > 0.9
+    assert asked
 
 
 def test_stems_darker_than_the_lines_stay_though_they_run_along_them() -> None:

@@ -17,6 +17,8 @@ SLENDER = 50
 LEAST = 0.4
 # A worn or faint line may have gaps; a row of digits is never this dense.
 DENSE = 0.75
+# Where strokes cross it a line is thick; along this share of its length it is not.
+THIN = 0.4
 # Writing this much darker than the lines is told from them by its darkness.
 DARKER = 1.45
 MAX_ANGLE = 12.0
@@ -50,9 +52,10 @@ def remove_rulings(
     """
     height, width = mask.shape
     none = np.zeros_like(mask)
+    longest = max(SHORTEST, int(LEAST * width))
     along = _Rows(mask)
     # Of a drawn digit and of most pages without rulings no more needs to be asked.
-    if not along.lines(max(SHORTEST, int(LEAST * width))).any():
+    if not along.may_hold(longest) or not along.lines(longest).any():
         return mask, none
     dark_along, dark_upright = _Rows(strong), _Rows(strong.T)
     stems = dark_upright.lines(max(24, int(LEAST * height))).T
@@ -102,13 +105,33 @@ class _Rows:
     """A mask sheared so that its lines run along rows; owns the sheared copy, so that several lengths can be tried."""
 
     def __init__(self, mask: np.ndarray) -> None:
-        self.shape = mask.shape
-        self.possible = _widest(mask) >= 24
-        if not self.possible:
-            return
-        shifts = np.round(np.arange(mask.shape[1]) * np.tan(np.radians(_angle_of_lines(mask)))).astype(int)
-        self.shifts = shifts - shifts.min()
-        self.flat = _shear(mask, self.shifts)
+        self.mask, self.shape = mask, mask.shape
+
+    def may_hold(self, least: int) -> bool:
+        """Whether enough columns have a thin place for a line of that length: told without its angle."""
+        thin = self.mask & (_run_lengths(self.mask) <= self.thickest)  # shearing moves columns, and leaves their runs
+        return int(thin.any(0).sum()) >= THIN * least
+
+    @property
+    def thickest(self) -> float:
+        """The thickness of a line, at most."""
+        return float(self.shape[1] / SLENDER + 1)
+
+    @cached_property
+    def possible(self) -> bool:
+        """Whether something is as wide as a line."""
+        return _widest(self.mask) >= 24
+
+    @cached_property
+    def shifts(self) -> np.ndarray:
+        """How far up each column goes: (w,) int."""
+        shifts = np.round(np.arange(self.shape[1]) * np.tan(np.radians(_angle_of_lines(self.mask)))).astype(int)
+        return np.asarray(shifts - shifts.min())
+
+    @cached_property
+    def flat(self) -> np.ndarray:
+        """The mask sheared: (more than h, w) bool."""
+        return _shear(self.mask, self.shifts)
 
     @cached_property
     def thickness(self) -> np.ndarray:
@@ -125,7 +148,7 @@ class _Rows:
         if not runs.any():
             return np.zeros(self.shape, bool)
         # Long runs through fat strokes say nothing about the lines.
-        runs &= self.thickness <= self.shape[1] / SLENDER + 1
+        runs &= self.thickness <= self.thickest
         if not runs.any():
             return np.zeros(self.shape, bool)
         usual = np.median(self.thickness[runs])
