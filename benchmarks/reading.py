@@ -35,8 +35,10 @@ from PIL import Image
 from digitlab.reading.bulk import ReadOptions, read_files
 from digitlab.reading.reader import Reader
 from digitlab.reading.results import Reading
+from digitlab.reading.tables import tables_of
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "making"))
+from aslant import from_the_side, table_of  # type: ignore[import-not-found]
 from pages import (  # type: ignore[import-not-found]
     TEST_LETTERS,
     mnist,
@@ -46,6 +48,8 @@ from pages import (  # type: ignore[import-not-found]
 )
 
 SURE = 0.9
+# Degrees from below and from the side.
+ASLANT = ((0, 0), (25, 0), (0, 25), (15, 20), (0, 40))
 HEIGHTS = (10, 14, 20, 28, 40, 80, 150, 250, 400)
 
 
@@ -55,8 +59,8 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--model", type=Path)
     parser.add_argument("--split", choices=["test", "validation"], default="test")
-    parser.add_argument("--only", choices=["pages", "singles", "non-digits", "speed"])
-    parser.add_argument("--number", type=int, default=200, help="pages; single digits a height; non-digits")
+    parser.add_argument("--only", choices=["pages", "singles", "non-digits", "aslant", "speed"])
+    parser.add_argument("--number", type=int, default=200, help="pages; single digits a height; non-digits; tables")
     parser.add_argument("--verbose", action="store_true", help="name what was misread")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--write", action="store_true", help="write each score into its section of RESULTS.md")
@@ -66,7 +70,13 @@ def main() -> None:
         scores = {"folder": score_folder(options.folder, options.model, options.verbose)}
     else:
         with _pool(options) as pool:
-            for name, score in (("pages", score_pages), ("singles", score_singles), ("non-digits", score_non_digits)):
+            parts = {
+                "pages": score_pages,
+                "singles": score_singles,
+                "non-digits": score_non_digits,
+                "aslant": score_aslant,
+            }
+            for name, score in parts.items():
                 if options.only in (None, name):
                     scores[name] = score(pool, options)
         if options.only in (None, "speed"):
@@ -89,6 +99,7 @@ TITLES = {
     "pages": "Reading: pages made from digits",
     "singles": "Reading: one digit on a page, by its height in pixels",
     "non-digits": "Reading: letters, crosses, scribbles, smileys",
+    "aslant": "Reading: tables on a sheet photographed aslant",
     "speed": "Reading: speed",
 }
 
@@ -279,6 +290,32 @@ def score_non_digits(pool: ProcessPoolExecutor, options: argparse.Namespace) -> 
         "test_accuracy": _rounded(int(right.sum()), len(images)),
         "test_accuracy_of_the_accepted": _rounded(int((right & ~refused).sum()), int((~refused).sum())),
     }
+
+
+def _cells(task: tuple[int, tuple[int, int], bool]) -> tuple[int, int, bool]:
+    """Of one photographed table: cells read correctly at their place, cells, and whether it was straightened."""
+    seed, (tilt, pan), ruled = task
+    rng = np.random.default_rng(seed)
+    sheet, cells = table_of(*_here["digits"], rng, ruled)
+    reading = _here["reader"].read(from_the_side(sheet, tilt, pan, rng))
+    rows = tables_of(reading)[0].rows if reading.digits else ()
+    correct = sum(
+        read == wanted for pair in zip(rows, cells, strict=False) for read, wanted in zip(*pair, strict=False)
+    )
+    return correct, len(cells) * len(cells[0]), reading.straightened[0]
+
+
+def score_aslant(pool: ProcessPoolExecutor, options: argparse.Namespace) -> dict[str, Any]:
+    """Tables on a sheet photographed from below and from the side: cells whose text and place are correct."""
+    scores: dict[str, Any] = {"tables_of_each": options.number}
+    for ruled in (True, False):
+        for way in ASLANT:
+            tasks = [(seed, way, ruled) for seed in range(options.number)]
+            found = list(pool.map(_cells, tasks, chunksize=4))
+            name = f"{'ruled' if ruled else 'plain'}, {way[0]} degrees from below, {way[1]} from the side"
+            correct, cells, straight = (sum(column) for column in zip(*found, strict=True))
+            scores[name] = {"cells": _rounded(correct, cells), "straightened": _rounded(straight, options.number)}
+    return scores
 
 
 def score_speed(model: Path | None) -> dict[str, Any]:

@@ -245,7 +245,7 @@ def test_many_files_are_read_in_order_and_errors_do_not_stop_them(folder: Path) 
             assert "\n" not in row["error"]
         else:
             assert row["text"] == "\n".join(row["lines"]) == READER.read(result.file).text
-            assert set(row) == {"file", "text", "lines", "numbers", "digits", "turned", "seconds"}
+            assert set(row) == {"file", "text", "lines", "numbers", "digits", "turned", "straightened", "seconds"}
         assert all(set(fields) == set(DIGIT_FIELDS) for fields in result.as_rows())
     assert sorted(file.name for file in (folder / "seen").iterdir()) == ["page0.png", "page1.png", "page2.png"]
     assert len(list((folder / "stages").iterdir())) == 3

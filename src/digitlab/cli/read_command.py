@@ -258,6 +258,7 @@ def _drawings(option: str, target: Path | None, pictures: int, folder: Path) -> 
 def _line(file: str, reading: Reading) -> str:
     """As in ``photo.jpg  1572 / 43890  least certain 98.1 %``."""
     turned = "".join(f", turned by {degrees:.0f} degrees" for degrees in reading.turned[:1] if degrees)
+    turned += ", straightened" if any(reading.straightened[:1]) else ""
     if not reading.digits:
         return f"{file}  no digits"
     text, sure = " / ".join(reading.lines), f"{min(99.9, 100 * reading.confidence):.1f} % sure"

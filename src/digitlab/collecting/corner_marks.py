@@ -9,6 +9,7 @@ import numpy as np
 
 from digitlab.collecting import layout
 from digitlab.errors import ReadingError
+from digitlab.reading.perspective import homography, through
 
 # Of the paper's light around it, a mark has less than this.
 DARK = 0.62
@@ -26,34 +27,6 @@ class Mark:
     y: float
     area: float
     dotted: bool
-
-
-def homography(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Find the perspective that takes four points to four others.
-
-    Args:
-        source: (4, 2) float.
-        target: (4, 2) float.
-
-    Returns:
-        (3, 3) float64; ``H @ (x, y, 1)``, divided by its third number, is the target.
-
-    Example:
-        >>> square = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], float)
-        >>> homography(square, 2 * square + 3).round(6).tolist()
-        [[2.0, 0.0, 3.0], [0.0, 2.0, 3.0], [0.0, 0.0, 1.0]]
-    """
-    rows = []
-    for (x, y), (u, v) in zip(source, target, strict=True):
-        rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
-    values = np.linalg.solve(np.array(rows, np.float64), np.asarray(target, np.float64).ravel())
-    return np.append(values, 1.0).reshape(3, 3)
-
-
-def through(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Take (n, 2) points through a homography; returns (n, 2)."""
-    projected = np.column_stack([points, np.ones(len(points))]) @ matrix.T
-    return np.asarray(projected[:, :2] / projected[:, 2:])
 
 
 def find_sheet(pixels: np.ndarray, name: str = "photo") -> np.ndarray:

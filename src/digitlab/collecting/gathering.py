@@ -11,8 +11,9 @@ import numpy as np
 
 from digitlab.collecting.boxes import MARGIN, SCALE, Box, cut_boxes
 from digitlab.collecting.collection import Collection, Labelled
-from digitlab.collecting.corner_marks import find_sheet, straightened, through
+from digitlab.collecting.corner_marks import find_sheet, straightened
 from digitlab.errors import DataError, ReadingError
+from digitlab.reading.perspective import through
 
 if TYPE_CHECKING:
     from digitlab.reading.reader import Reader

@@ -15,10 +15,11 @@ from digitlab.probabilities import tempered
 from digitlab.reading.glyphs import Glyph, Stages, find_glyphs
 from digitlab.reading.model import open_model
 from digitlab.reading.normalise import views_of
+from digitlab.reading.perspective import read_straight
 from digitlab.reading.picture import Picture, open_pages
 from digitlab.reading.results import ReadDigit, Reading
 from digitlab.reading.spotter import CHARACTERS, open_spotter, signs_alone
-from digitlab.reading.turning import read_turned
+from digitlab.reading.turning import ReadPage, read_turned
 from digitlab.reading.verifier import averaged, joined
 
 if TYPE_CHECKING:
@@ -154,6 +155,7 @@ class Reader:
         digits: list[ReadDigit] = []
         stages: list[Stages] = []
         turned: list[float] = []
+        straightened: list[bool] = []
         for number, picture in enumerate(open_pages(io.BytesIO(source) if isinstance(source, bytes) else source)):
             first_line = digits[-1].line + 1 if digits else 0
 
@@ -162,6 +164,7 @@ class Reader:
                 digits += found
                 stages += [seen] if keep_stages else []
                 turned.append(0.0)
+                straightened.append(False)
                 continue
 
             def read_page(
@@ -170,16 +173,21 @@ class Reader:
                 glyphs, seen = find_glyphs(page, spotter=self.spotter, verifier=self.verifier, single=single)
                 return self._named(glyphs, line, number), seen
 
-            found, seen, degrees = (
-                (*read_page(picture), 0.0) if single else read_turned(picture, read_page, self._judge)
+            def any_way(page: Picture, read: ReadPage = read_page) -> tuple[list[ReadDigit], Stages, float]:
+                return read_turned(page, read, self._judge)
+
+            found, seen, degrees, tilted = (
+                (*read_page(picture), 0.0, False) if single else read_straight(picture, any_way)
             )
             digits += found
             if keep_stages:
                 stages.append(seen)
             turned.append(degrees)
+            straightened.append(tilted)
         named = source if isinstance(source, str | Path) else getattr(source, "name", "")
         name = str(named) if isinstance(named, str | Path) else ""
-        return Reading(tuple(digits), time.perf_counter() - start, tuple(stages), name, tuple(turned))
+        seconds = time.perf_counter() - start
+        return Reading(tuple(digits), seconds, tuple(stages), name, tuple(turned), tuple(straightened))
 
     def _single(self, picture: Picture, line: int, page: int) -> tuple[list[ReadDigit], Stages]:
         """Name a page as one image of one of the network's classes."""

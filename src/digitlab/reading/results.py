@@ -112,6 +112,7 @@ class Reading:
         stages: what each step made of each page, to see why something was misread.
         file: the picture's name, "" for one from memory.
         turned: for each page the degrees by which it was turned clockwise to be read; empty where none was.
+        straightened: for each page whether it was photographed from the side, and read as it looks from above.
         spaced: False where a line is one number, whatever its gaps.
 
     Example:
@@ -129,6 +130,7 @@ class Reading:
     stages: tuple[Stages, ...] = ()
     file: str = ""
     turned: tuple[float, ...] = ()
+    straightened: tuple[bool, ...] = ()
     spaced: bool = True
 
     def __repr__(self) -> str:
@@ -213,6 +215,7 @@ class Reading:
             "numbers": [number.as_dict() for number in self.numbers],
             "digits": [digit.as_dict() for digit in self.digits],
             "turned": [round(degrees, 1) for degrees in self.turned],
+            "straightened": list(self.straightened),
             "seconds": round(self.seconds, 4),
         }
 

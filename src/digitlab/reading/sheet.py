@@ -8,6 +8,10 @@ import numpy as np
 
 # A sheet is at least this share of the picture, and this much of the smallest box around it, however that lies.
 MIN_AREA, MIN_FILL = 0.2, 0.8
+# ... or this much where it has four straight sides: photographed aslant, it fills no box.
+MIN_FILL_ASLANT = 0.6
+# Its four sides hold no more than this times its own area; a torn or round one has more corners.
+FOUR_SIDED = 1.08
 
 
 class Sheet(NamedTuple):
@@ -47,7 +51,59 @@ def sheet_on_table(grey: np.ndarray) -> Sheet | None:
     """
     from scipy import ndimage
 
-    from digitlab.reading.paper import resized, small_copy
+    from digitlab.reading.paper import resized
+
+    seen = _seen(grey)
+    if seen is None:
+        return None
+    surely = resized(seen.inner.astype(np.float32), grey.shape) > 0.5
+    sheet = surely | _to_the_edge(grey, seen.inner, ~seen.outer, seen.level)
+    deep = ndimage.binary_erosion(seen.inner, border_value=1)
+    nearest = ndimage.distance_transform_edt(~deep, return_distances=False, return_indices=True)
+    paint = resized(np.ascontiguousarray(seen.filled[tuple(nearest)]), grey.shape)
+    return Sheet(sheet, surely, np.where(sheet, grey, paint))
+
+
+def corners_of_sheet(grey: np.ndarray) -> np.ndarray | None:
+    """Find the corners of a sheet on a table.
+
+    Args:
+        grey: (h, w) float32, 0..255.
+
+    Returns:
+        (4, 2) float64 of x and y in pixels of `grey`, clockwise from the upper left; None where there is no sheet, or
+        it has not four straight sides.
+
+    Example:
+        >>> photo = np.full((128, 128), 40, np.float32); photo[20:100, 30:110] = 210
+        >>> photo[40:60, 50:54] = 30; photo[70:90, 60:64] = 30
+        >>> corners_of_sheet(photo).tolist()
+        [[30.0, 20.0], [110.0, 20.0], [110.0, 100.0], [30.0, 100.0]]
+    """
+    seen = _seen(grey)
+    if seen is None:
+        return None
+    sides = _four_sides(seen.whole)
+    if sides is None:
+        return None
+    scale = np.array(grey.shape[::-1]) / seen.whole.shape[::-1]
+    return np.asarray(sides * scale)
+
+
+class _Seen(NamedTuple):
+    """A sheet on a small copy of the picture: itself, less its rim, what surely is table, and the grey between."""
+
+    whole: np.ndarray
+    inner: np.ndarray
+    outer: np.ndarray
+    filled: np.ndarray
+    level: float
+
+
+def _seen(grey: np.ndarray) -> _Seen | None:
+    from scipy import ndimage
+
+    from digitlab.reading.paper import small_copy
 
     small = small_copy(grey, 128)
     # Writing and rulings on the sheet are filled, so that it is one piece.
@@ -71,7 +127,10 @@ def sheet_on_table(grey: np.ndarray) -> Sheet | None:
     rows, columns = np.nonzero(one.any(1))[0], np.nonzero(one.any(0))[0]
     height, width = rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
     whole = ndimage.binary_fill_holes(one)
-    if whole.mean() < MIN_AREA or whole.sum() < MIN_FILL * _least_box(whole) or one.sum() < 0.95 * whole.sum():
+    if whole.mean() < MIN_AREA or one.sum() < 0.95 * whole.sum():
+        return None
+    fill = whole.sum() / _least_box(whole)
+    if fill < MIN_FILL and (fill < MIN_FILL_ASLANT or _four_sides(whole) is None):
         return None
     rim = np.concatenate([light[0], light[-1], light[:, 0], light[:, -1]])
     if rim.mean() > 0.25 or min(height / light.shape[0], width / light.shape[1]) < 0.35:
@@ -86,12 +145,47 @@ def sheet_on_table(grey: np.ndarray) -> Sheet | None:
     marks = (filled - small)[inner]
     if np.mean(marks > 0.15 * step) < 0.005:
         return None
-    surely = resized(inner.astype(np.float32), grey.shape) > 0.5
-    sheet = surely | _to_the_edge(grey, inner, ~outer, (low + high) / 2)
-    deep = ndimage.binary_erosion(inner, border_value=1)
-    nearest = ndimage.distance_transform_edt(~deep, return_distances=False, return_indices=True)
-    paint = resized(np.ascontiguousarray(filled[tuple(nearest)]), grey.shape)
-    return Sheet(sheet, surely, np.where(sheet, grey, paint))
+    return _Seen(whole, inner, outer, filled, float((low + high) / 2))
+
+
+def _four_sides(mask: np.ndarray) -> np.ndarray | None:
+    """The corners of the four-sided shape that a mask is, clockwise from the upper left; None where it is none.
+
+    Of the sides of its convex hull the one goes, again and again, without which its neighbours meet soonest.
+    """
+    from scipy.spatial import ConvexHull
+
+    y, x = np.nonzero(mask)
+    pixels = np.concatenate([np.column_stack([x + dx, y + dy]) for dx in (0, 1) for dy in (0, 1)])
+    points = [pixels[i].astype(float) for i in ConvexHull(pixels).vertices]  # all one way round
+    while len(points) > 4:
+        least, best, meeting = np.inf, -1, points[0]
+        for i in range(len(points)):
+            a, b, c, d = (points[(i + k) % len(points)] for k in (-1, 0, 1, 2))
+            system = np.column_stack([b - a, d - c])
+            if abs(np.linalg.det(system)) < 1e-9:
+                continue
+            along, back = np.linalg.solve(system, d - a)
+            if along < 1 or back < 1:
+                continue  # they part
+            corner = a + along * (b - a)
+            (ux, uy), (vx, vy) = corner - b, c - b
+            more = abs(ux * vy - uy * vx) / 2
+            if more < least:
+                least, best, meeting = more, i, corner
+        if best < 0:
+            return None
+        points[best] = meeting
+        del points[(best + 1) % len(points)]
+    corners = np.array(points)
+    if len(corners) < 4:
+        return None
+    x, y = corners.T
+    doubled = float(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)))
+    if abs(doubled) / 2 > FOUR_SIDED * mask.sum():
+        return None
+    corners = corners if doubled > 0 else corners[::-1]  # clockwise, as y grows downwards
+    return np.roll(corners, -int(np.argmin(corners.sum(1))), axis=0)
 
 
 def _least_box(mask: np.ndarray) -> float:

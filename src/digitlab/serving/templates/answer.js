@@ -36,6 +36,9 @@ const Answer = (() => {
     const refused = digits.filter((digit) => digit.rejected).length;
     if (refused) parts.push(`${refused} refused`);
     if (named.length) parts.push(`${named.length > 1 ? "least sure: " : ""}${percent(Math.min(...named.map((d) => d.confidence)))}${named.length > 1 ? "" : " sure"}`);
+    const degrees = (answer.turned || []).find((turn) => turn);
+    if (degrees) parts.push(`turned by ${Math.round(degrees)}°`);
+    if ((answer.straightened || []).some(Boolean)) parts.push("straightened");
     parts.push(answer.took < 1000 ? `${Math.round(answer.took)}\u00a0ms` : `${(answer.took / 1000).toFixed(1)}\u00a0s`);
     $("summary").textContent = parts.join(" · ");
     $("summary").dataset.milliseconds = answer.took.toFixed(1);
