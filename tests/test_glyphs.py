@@ -18,7 +18,7 @@ from scipy import ndimage
 from digitlab.data.image_files import MAX_PIXELS
 from digitlab.errors import ReadingError
 from digitlab.reading import rulings
-from digitlab.reading.components import blobs_of, page_contrast
+from digitlab.reading.components import blobs_of, page_contrast, quantile
 from digitlab.reading.glyphs import find_glyphs
 from digitlab.reading.margins import with_even_margins
 from digitlab.reading.normalise import normalise
@@ -242,6 +242,12 @@ def test_rulings_go_and_digits_stay(angle: float, squared: bool, digits: np.ndar
     assert gone[~strong].sum() > 0.9 * (turned & ~strong).sum()
     # What a line runs through keeps its ink.
     assert clean[strong].mean() > 0.9
+
+
+@given(st.integers(1, 40), st.floats(0, 1), st.integers(0, 10**6))
+def test_a_quantile_is_numpys(count: int, share: float, seed: int) -> None:
+    values = np.random.default_rng(seed).random(count)
+    assert quantile(values, share) == pytest.approx(float(np.quantile(values, share)), abs=1e-9)
 
 
 def test_thick_strokes_are_no_rulings_and_cost_no_search_for_their_angle(

@@ -63,8 +63,9 @@ class Blob:
     @property
     def pen(self) -> float:
         """Roughly how wide its strokes are, pixels: area over half the outline's length."""
-        padded = np.pad(self.mask, 1)
-        edge = np.count_nonzero(padded[1:] != padded[:-1]) + np.count_nonzero(padded[:, 1:] != padded[:, :-1])
+        edge = 0
+        for mask in (self.mask, self.mask.T):
+            edge += np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[0]) + np.count_nonzero(mask[-1])
         return 2 * self.area / max(int(edge), 1)
 
 
@@ -133,11 +134,32 @@ def blobs_of(ink: np.ndarray, mask: np.ndarray, contrast: float) -> list[Blob]:
         box = boxes[index]
         own = labels[box] == index + 1
         values = ink[box]
-        dark = float(np.quantile(values[own], 0.8))
+        dark = quantile(values[own], 0.8)
         for piece, cut in _pieces(own, values, dark):
-            darkness = float(np.quantile(values[cut][piece], 0.75))
+            darkness = quantile(values[cut][piece], 0.75)
             blobs.append(Blob(box[0].start + cut[0].start, box[1].start + cut[1].start, piece, darkness))
     return blobs
+
+
+def quantile(values: np.ndarray, share: float) -> float:
+    """As `numpy.quantile`, which takes 0.13 ms however few they are: a third of a page of specks.
+
+    Args:
+        values: (n,) float, at least one.
+        share: 0 to 1.
+
+    Returns:
+        The value that this share of them lies below, between two of them by their distance.
+
+    Example:
+        >>> quantile(np.array([3.0, 1.0, 2.0]), 0.75)
+        2.5
+    """
+    ordered = np.sort(values)
+    at = (len(ordered) - 1) * share
+    low = int(at)
+    high = min(low + 1, len(ordered) - 1)
+    return float(ordered[low] + (at - low) * (ordered[high] - ordered[low]))
 
 
 def _pieces(own: np.ndarray, values: np.ndarray, dark: float) -> list[tuple[np.ndarray, tuple[slice, slice]]]:

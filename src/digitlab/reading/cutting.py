@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from digitlab.reading.components import EIGHT, Blob
+from digitlab.reading.components import EIGHT, Blob, quantile
 
 # A sign's own ink may leave its box by this share of the box, as boxes are a network's estimate.
 AROUND = 0.12
@@ -103,7 +103,7 @@ def _blob(
     inside_rows, inside_columns = np.nonzero(own.any(1))[0], np.nonzero(own.any(0))[0]
     top, left = int(inside_rows[0]), int(inside_columns[0])
     cut = (slice(top, int(inside_rows[-1]) + 1), slice(left, int(inside_columns[-1]) + 1))
-    dark = float(np.quantile(values[cut][own[cut]], 0.75))
+    dark = quantile(values[cut][own[cut]], 0.75)
     return Blob(rows.start + top, columns.start + left, own[cut], max(dark, 1e-3))
 
 
