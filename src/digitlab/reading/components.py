@@ -63,10 +63,11 @@ class Blob:
     @property
     def pen(self) -> float:
         """Roughly how wide its strokes are, pixels: area over half the outline's length."""
-        edge = 0
-        for mask in (self.mask, self.mask.T):
-            edge += np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[0]) + np.count_nonzero(mask[-1])
-        return 2 * self.area / max(int(edge), 1)
+        edge = sum(
+            int(np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[[0, -1]]))
+            for mask in (self.mask, self.mask.T)
+        )
+        return 2 * self.area / max(edge, 1)
 
 
 def page_contrast(ink: np.ndarray, noise: float) -> float:
