@@ -85,6 +85,7 @@ def test_a_ruled_table_photographed_aslant_is_a_table(reader: Reader, tilt: floa
     reading = reader.read(photo)
     assert reading.straightened == (True,)
     assert reading.as_dict()["straightened"] == [True]
+    assert reading.sizes == (photo.size,)
     (table,) = tables_of(reading)
     assert (len(table.rows), len(table.rows[0])) == (len(cells), len(cells[0]))
     pairs = zip(table.rows, cells, strict=True)

@@ -54,6 +54,7 @@ def test_a_turned_page_is_read_and_its_boxes_lie_where_its_digits_do(degrees: in
     assert (boxes.min(0) >= 0).all()
     assert (boxes[:, 2:].max(0) <= image.size).all()
     assert reading.as_dict()["turned"] == [round(reading.turned[0], 1)]
+    assert reading.sizes == (image.size,)  # which the boxes count in, though it was read turned
 
 
 @pytest.mark.parametrize("degrees", [90, 40])

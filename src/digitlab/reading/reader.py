@@ -6,7 +6,7 @@ import io
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from digitlab.reading.perspective import read_straight
 from digitlab.reading.picture import Picture, open_pages
 from digitlab.reading.results import ReadDigit, Reading
 from digitlab.reading.spotter import CHARACTERS, open_spotter, signs_alone
-from digitlab.reading.turning import ReadPage, read_turned
+from digitlab.reading.turning import read_turned
 from digitlab.reading.verifier import averaged, joined
 
 if TYPE_CHECKING:
@@ -152,42 +152,37 @@ class Reader:
             ''
         """
         start = time.perf_counter()
-        digits: list[ReadDigit] = []
-        stages: list[Stages] = []
-        turned: list[float] = []
-        straightened: list[bool] = []
+        pages: list[_PageRead] = []
+        line = 0
         for number, picture in enumerate(open_pages(io.BytesIO(source) if isinstance(source, bytes) else source)):
-            first_line = digits[-1].line + 1 if digits else 0
-
-            if not self.reads_digits:
-                found, seen = self._single(picture, first_line, number)
-                digits += found
-                stages += [seen] if keep_stages else []
-                turned.append(0.0)
-                straightened.append(False)
-                continue
-
-            def read_page(
-                page: Picture, line: int = first_line, number: int = number
-            ) -> tuple[list[ReadDigit], Stages]:
-                glyphs, seen = find_glyphs(page, spotter=self.spotter, verifier=self.verifier, single=single)
-                return self._named(glyphs, line, number), seen
-
-            def any_way(page: Picture, read: ReadPage = read_page) -> tuple[list[ReadDigit], Stages, float]:
-                return read_turned(page, read, self._judge)
-
-            found, seen, degrees, tilted = (
-                (*read_page(picture), 0.0, False) if single else read_straight(picture, any_way)
-            )
-            digits += found
-            if keep_stages:
-                stages.append(seen)
-            turned.append(degrees)
-            straightened.append(tilted)
+            page = self._page(picture, line, number, single)
+            line = page.signs[-1].line + 1 if page.signs else line
+            pages.append(page if keep_stages else page._replace(stages=None))
         named = source if isinstance(source, str | Path) else getattr(source, "name", "")
         name = str(named) if isinstance(named, str | Path) else ""
-        seconds = time.perf_counter() - start
-        return Reading(tuple(digits), seconds, tuple(stages), name, tuple(turned), tuple(straightened))
+        return Reading(
+            tuple(sign for page in pages for sign in page.signs),
+            time.perf_counter() - start,
+            tuple(page.stages for page in pages if page.stages),
+            name,
+            tuple(page.turned for page in pages),
+            tuple(page.straightened for page in pages),
+            tuple(page.size for page in pages),
+        )
+
+    def _page(self, picture: Picture, line: int, number: int, single: bool) -> _PageRead:
+        """Read one page; its first line has the number `line`."""
+        if not self.reads_digits:
+            return _PageRead(*self._single(picture, line, number), picture.size)
+
+        def as_it_lies(page: Picture) -> tuple[list[ReadDigit], Stages]:
+            glyphs, seen = find_glyphs(page, spotter=self.spotter, verifier=self.verifier, single=single)
+            return self._named(glyphs, line, number), seen
+
+        if single:
+            return _PageRead(*as_it_lies(picture), picture.size)
+        signs, seen, degrees, tilted = read_straight(picture, lambda page: read_turned(page, as_it_lies, self._judge))
+        return _PageRead(signs, seen, picture.size, degrees, tilted)
 
     def _single(self, picture: Picture, line: int, page: int) -> tuple[list[ReadDigit], Stages]:
         """Name a page as one image of one of the network's classes."""
@@ -294,6 +289,16 @@ class Reader:
         if confidence < self.least_confidence:
             return f"too uncertain which digit ({confidence:.2f} of 1)"
         return ""
+
+
+class _PageRead(NamedTuple):
+    """What was read of a page, and how; see `Reading`."""
+
+    signs: list[ReadDigit]
+    stages: Stages | None
+    size: tuple[int, int]
+    turned: float = 0.0
+    straightened: bool = False
 
 
 def model_file(model: str | os.PathLike[str] | None) -> Path:

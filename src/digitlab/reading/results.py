@@ -113,6 +113,7 @@ class Reading:
         file: the picture's name, "" for one from memory.
         turned: for each page the degrees by which it was turned clockwise to be read; empty where none was.
         straightened: for each page whether it was photographed from the side, and read as it looks from above.
+        sizes: (width, height) of each page in the picture's own pixels, which boxes count in.
         spaced: False where a line is one number, whatever its gaps.
 
     Example:
@@ -131,6 +132,7 @@ class Reading:
     file: str = ""
     turned: tuple[float, ...] = ()
     straightened: tuple[bool, ...] = ()
+    sizes: tuple[tuple[int, int], ...] = ()
     spaced: bool = True
 
     def __repr__(self) -> str:

@@ -92,7 +92,7 @@ def _explain(answer: dict[str, Any], reading: Reading) -> None:
     """Add what a person needs to see why: the size of each page, and what the network saw and thought of each digit."""
     import numpy as np
 
-    answer["pages"] = [list(_size(stages)) for stages in reading.stages]
+    answer["pages"] = [list(size) for size in reading.sizes]
     if not reading.digits:
         return
     for entry, digit in zip(answer["digits"], reading.digits, strict=True):
@@ -109,12 +109,6 @@ def _explain(answer: dict[str, Any], reading: Reading) -> None:
         entry["probabilities"] = [round(float(p), 6) for p in ten]
         entry["likeness"] = round(float(1 - row[-1]), 4)
         entry["glyph"] = digit.glyph.tolist()
-
-
-def _size(stages: Stages) -> tuple[int, int]:
-    """Width and height of the page in the picture's own pixels, to within the rounding of its shrinking."""
-    height, width = stages.grey.shape
-    return round(width * stages.scale), round(height * stages.scale)
 
 
 def _stage_pictures(stages: Stages) -> dict[str, Any]:
