@@ -355,7 +355,7 @@ class Composer:
             top, bottom = y - sheet.tall * rng.uniform(0.05, 0.4), y + sheet.tall * (1 + rng.uniform(0.05, 0.4))
             style = self._line_style()
             short, bars = rng.random() < 0.3, rng.random() < 0.3
-            thick = float(rng.uniform(0.05, 0.2)) * sheet.tall if rng.random() < 0.18 else 0.0
+            thick = float(rng.uniform(0.05, 0.3)) * sheet.tall if rng.random() < 0.35 else 0.0
             for i in range(number):
                 x = left + i * cell
                 if rng.random() < 0.9:
@@ -389,6 +389,10 @@ class Composer:
         corners = np.array([[x - half, y0], [x + half, y0], [x + half, y1], [x - half, y1]])
         layer = np.zeros(sheet.shape, np.float32)
         cv2.fillPoly(layer, [np.rint(corners + rng.normal(0, 0.4, (4, 2))).astype(np.int32)], 1.0)
+        if rng.random() < 0.4:  # broken
+            for _ in range(int(rng.integers(1, 4))):
+                at, gap = rng.uniform(y0, y1), rng.uniform(0.03, 0.4) * tall
+                layer[max(0, int(at)) : max(0, int(at + gap))] = 0
         for _ in range(int(rng.integers(0, 3))):
             at = (int(x + rng.normal(0, 0.3) * tall), int(rng.uniform(y0, y1)))
             cv2.circle(layer, at, int(rng.integers(0, 2)), 1.0, -1)

@@ -171,6 +171,7 @@ class Habits:
         foot: the 1 stands on a foot.
         crossed: the 7 has a bar.
         hook: how far the 7's head hangs down at its left, in heights, 0 for none.
+        wave: how far the 7's head sinks between its ends, as an И, in heights, 0 for none.
         open_zero: the 0 does not close, at the upper right.
         open_eight: the 8's strokes do not meet at the top.
         four: "open", "closed" or "lightning".
@@ -183,6 +184,7 @@ class Habits:
     foot: bool
     crossed: bool
     hook: float
+    wave: float
     open_zero: bool
     open_eight: bool
     four: str
@@ -201,6 +203,7 @@ def habits(rng: np.random.Generator) -> Habits:
         foot=bool(rng.random() < (0.15 if european else 0.2)),
         crossed=bool(rng.random() < (0.85 if european else 0.15)),
         hook=float(rng.choice([0, rng.uniform(0.12, 0.45)], p=[0.65, 0.35])),
+        wave=float(rng.choice([0, rng.uniform(0.12, 0.5)], p=[0.82, 0.18])),
         open_zero=bool(rng.random() < 0.22),
         open_eight=bool(rng.random() < 0.35),
         four=str(rng.choice(["open", "closed", "lightning"], p=[0.45, 0.3, 0.25])),
@@ -348,13 +351,23 @@ def drawn(character: str, writer: Habits, rng: np.random.Generator) -> np.ndarra
             ]
         elif rng.random() < 0.4:
             bar.insert(0, (0.0 + j(0.01), 0.2 + j()))
+        middle, foot = w * 0.62 + writer.curled, w * 0.42 + j(0.06)
+        y, reach = (rng.uniform(0.34, 0.56) if writer.hook else 0.5 + j(0.06)), rng.uniform(0.18, 0.42)
+        if writer.wave:
+            w = float(rng.uniform(0.3, 0.62))
+            deep = writer.wave * rng.uniform(0.75, 1.25)
+            at = rng.uniform(0.35, 0.65) * w
+            bar = [(at * rng.uniform(0.3, 0.6), rng.uniform(0, 0.3) * deep), (at, deep), (w, 0.0)]
+            if rng.random() < 0.7:  # begun from below
+                bar.insert(0, (0.0, bar[0][1] + rng.uniform(0.02, 0.25)))
+            middle, foot = w * rng.uniform(0.45, 0.8), w * rng.uniform(-0.15, 0.7)
+            y = min(max(y, deep + rng.uniform(0.06, 0.25)), 0.8)
         strokes = [
-            smooth(bar, corner=not writer.hook),
-            smooth([(w, 0.0), (w * 0.62 + writer.curled, 0.5), (w * 0.42 + j(0.06), 1.0)]),
+            smooth(bar, corner=not writer.hook or (writer.wave > 0 and rng.random() < 0.6)),
+            smooth([(w, 0.0), (middle, 0.5), (foot, 1.0)]),
         ]
-        if writer.crossed:
-            y, reach = (rng.uniform(0.34, 0.56) if writer.hook else 0.5 + j(0.06)), rng.uniform(0.18, 0.42)
-            stem = w * 0.62 + writer.curled
+        if writer.crossed or writer.wave:
+            stem = middle + (foot - middle) * (y - 0.5) * 2
             strokes.append(
                 smooth(
                     [
@@ -459,7 +472,7 @@ class Hand:
             self.own["0"] = "rule"
         if self.habits.open_eight and rng.random() < 0.4:
             self.own["8"] = "rule"
-        if self.habits.hook and rng.random() < 0.5:
+        if (self.habits.hook and rng.random() < 0.5) or self.habits.wave:
             self.own["7"] = "rule"
         self.lean = float(rng.normal(0.05, 0.13)) if rng.random() < 0.7 else float(rng.uniform(0.1, 0.5))
         self.wide = float(np.exp(rng.normal(0, 0.13)))

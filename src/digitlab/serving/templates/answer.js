@@ -53,20 +53,21 @@ const Answer = (() => {
     steps();
   }
 
-  // The text as buttons, a line each, with a gap between numbers.
+  // The text as buttons, a line each, with a gap between numbers, which stay whole where a line breaks.
   function letters() {
     const lines = new Map(), { digits } = answer;
     digits.forEach((digit, index) => {
       const key = `${digit.page}/${digit.line}`;
       if (!lines.has(key)) lines.set(key, make("div"));
+      const line = lines.get(key);
       const button = make("button", { type: "button", textContent: shown(digit, index), className: kind(digit, index) });
       const number = view.number?.(index);
-      if (number !== undefined && number !== view.number(index - 1) && lines.get(key).childElementCount) button.classList.add("next");
+      if (!line.lastChild || (number !== undefined && number !== view.number(index - 1))) line.append(make("span"));
       const name = typed(index) !== undefined ? `${typed(index)}, typed over` : digit.rejected ? `refused: ${digit.reason}` : `${digit.character}, ${percent(digit.confidence)} sure`;
       button.setAttribute("aria-label", name);
       button.setAttribute("aria-pressed", String(index === chosen));
       button.addEventListener("click", () => choose(index, true));
-      lines.get(key).append(button);
+      line.lastChild.append(button);
     });
     $("text").replaceChildren(...lines.values());
     $("text").classList.toggle("many", digits.length > 12 || lines.size > 2);
@@ -299,7 +300,7 @@ const Answer = (() => {
   }
 
   // As shown: what was typed over is copied, not what was read.
-  const words = () => [...$("text").children].map((line) => [...line.children].map((button) => (button.classList.contains("next") ? " " : "") + button.textContent).join("")).join("\n");
+  const words = () => [...$("text").children].map((line) => [...line.children].map((number) => number.textContent).join(" ")).join("\n");
   $("matter").addEventListener("click", matter);
   $("copy").addEventListener("click", async () => {
     try {
