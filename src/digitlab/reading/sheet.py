@@ -12,6 +12,8 @@ MIN_AREA, MIN_FILL = 0.2, 0.8
 MIN_FILL_ASLANT = 0.6
 # Its four sides hold no more than this times its own area; a torn or round one has more corners.
 FOUR_SIDED = 1.08
+# A corner is at the picture's border within this share of the picture's side.
+AT_BORDER = 0.015
 
 
 class Sheet(NamedTuple):
@@ -71,8 +73,8 @@ def corners_of_sheet(grey: np.ndarray) -> np.ndarray | None:
         grey: (h, w) float32, 0..255.
 
     Returns:
-        (4, 2) float64 of x and y in pixels of `grey`, clockwise from the upper left; None where there is no sheet, or
-        it has not four straight sides.
+        (4, 2) float64 of x and y in pixels of `grey`, clockwise from the upper left; None where there is no sheet, it
+        has not four straight sides, or the picture does not show all of them.
 
     Example:
         >>> photo = np.full((128, 128), 40, np.float32); photo[20:100, 30:110] = 210
@@ -83,11 +85,15 @@ def corners_of_sheet(grey: np.ndarray) -> np.ndarray | None:
     seen = _seen(grey)
     if seen is None:
         return None
-    sides = _four_sides(seen.whole)
-    if sides is None:
+    corners = _four_sides(seen.whole)
+    if corners is None:
         return None
-    scale = np.array(grey.shape[::-1]) / seen.whole.shape[::-1]
-    return np.asarray(sides * scale)
+    corners = corners / seen.whole.shape[::-1]
+    # A side along the picture's border is where the picture ends, not the sheet.
+    at_border = np.stack([corners < AT_BORDER, corners > 1 - AT_BORDER])
+    if (at_border & np.roll(at_border, -1, axis=1)).any():
+        return None
+    return np.asarray(corners * grey.shape[::-1])
 
 
 class _Seen(NamedTuple):
