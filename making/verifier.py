@@ -120,9 +120,14 @@ def network() -> Any:
     )
 
 
-def train(folder: Path, epochs: int, seed: int) -> None:
-    """Train it as a run named `verifier`."""
+def train(folder: Path, epochs: int, seed: int, rate: float, start: Path | None, name: str) -> None:
+    """Train it as a run of that name, from fresh weights or from those of another run."""
     import digitlab
+
+    def trained() -> Any:
+        import keras
+
+        return keras.saving.load_model(start / "model.keras")
 
     def of(part: str) -> tuple[np.ndarray, np.ndarray]:
         shards = [np.load(file) for file in sorted(folder.glob(f"{part}-*.npz")) if ".tmp" not in file.name]
@@ -134,11 +139,12 @@ def train(folder: Path, epochs: int, seed: int) -> None:
         "cnn",
         data=(of("train"), of("validation")),
         model=network,
-        name="verifier",
+        begin_with=trained if start else None,
+        name=name,
         seed=seed,
         batch_size=64,
         epochs=epochs,
-        peak_rate=3e-3,
+        peak_rate=rate,
         average=0.995,
         shift=1.0,
         rotate=6.0,
@@ -192,6 +198,9 @@ def main() -> None:
     step.add_argument("found", type=Path)
     step.add_argument("--epochs", type=int, default=8)
     step.add_argument("--seed", type=int, default=0)
+    step.add_argument("--rate", type=float, default=3e-3)
+    step.add_argument("--start", type=Path, help="a run to go on from, at a lower rate")
+    step.add_argument("--name", default="verifier")
     step = steps.add_parser("export")
     step.add_argument("run", type=Path)
     step.add_argument("out", type=Path)
@@ -199,7 +208,7 @@ def main() -> None:
     if options.step == "find":
         find(options.pages, options.out)
     elif options.step == "train":
-        train(options.found, options.epochs, options.seed)
+        train(options.found, options.epochs, options.seed, options.rate, options.start, options.name)
     else:
         export(options.run, options.out)
 

@@ -101,20 +101,25 @@ def share_held(spots: Spots, page: PageInk) -> float:
 
 def _settled(page: PageInk, tall: float, spotter: Any) -> _Look:
     """Look at the size of what is found, until it agrees."""
+    tall = _bounded(page, tall)
     best = look = _look(page, tall, spotter)
     for _ in range(LOOKS - 1):
         if not look.tall or AGREES[0] < look.tall / tall < AGREES[1]:
             break
-        tall = look.tall
+        tall = _bounded(page, look.tall)
         look = _look(page, tall, spotter)
         best = max(best, look, key=lambda look: look.strength)
     return best
 
 
-def _look(page: PageInk, tall: float, spotter: Any) -> _Look:
+def _bounded(page: PageInk, tall: float) -> float:
+    """The least size at which a page may be looked at, where `tall` is less."""
     most = max(MOST_SEARCHED, min(MOST_PIXELS, ENLARGED**2 * page.ink.size))
-    tall = max(tall, TALL * float(np.sqrt(page.ink.size / most)))
-    spots = spots_of(spotter, page.ink, tall)
+    return max(tall, TALL * float(np.sqrt(page.ink.size / most)))
+
+
+def _look(page: PageInk, tall: float, spotter: Any) -> _Look:
+    spots = spots_of(spotter, page.ink, _bounded(page, tall))
     spots = spots.take(np.flatnonzero(spots.scores >= LEAST_SCORE))
     digits = spots.take(np.flatnonzero(spots.digit))
     if not len(digits):
