@@ -63,6 +63,11 @@ def distance(read: str, truth: str) -> int:
 # What it reads
 
 
+def test_digits_that_squared_paper_hides_are_found_without_it() -> None:
+    page = page_of(*mnist("validation"), 8)
+    assert READER.read(page.image).digits_only == page.text
+
+
 def test_pages_of_test_digits_are_read() -> None:
     wrong = total = 0
     for seed in range(900, 915):

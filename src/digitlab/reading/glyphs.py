@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,6 +35,10 @@ LONE, MOST_LONE = 0.9, 3
 WRITTEN, HELD, ANY, SIGN, ASKED = 0.7, 0.93, 0.1, 0.8, 0.5
 # Below this score, after the second look, no sign is there.
 THERE = 0.2
+# A piece of writing is as tall as a digit within these shares of a digit's usual height.
+AS_TALL = 0.6, 1.6
+# A digit that is only seen without the rulings must be this good.
+PLAIN = 0.6
 # A digit this much lower than the page's is a remain of something.
 LOWEST = 0.4
 
@@ -116,6 +120,8 @@ def find_glyphs(
         spots = _as_ones(blobs) if blobs and _is_stroke(blobs[0], mask.shape) else seen
     else:
         seen = spots_at_their_size(page, tall, spotter)
+        if rulings.any() and _missed(pieces, seen, tall):
+            seen = _with_missed(seen, spots_at_their_size(_unruled(page, rulings), tall, spotter))
         if verifier:
             seen = verified(verifier, page.ink, seen)
         there = seen.take(np.flatnonzero(seen.scores >= THERE))
@@ -191,6 +197,26 @@ def _believed(spots: Spots) -> Spots:
         level = (np.minimum(others[:, 3] + 0.3 * tall, bottom) - np.maximum(others[:, 1], top)) > 0
         keep[i] = bool((level & (across < BESIDE * tall)).any())
     return spots.take(np.flatnonzero(keep))
+
+
+def _missed(pieces: list[Blob], spots: Spots, tall: float) -> list[Blob]:
+    """Pieces about as tall as a digit, in none of the signs' boxes."""
+    low, high = AS_TALL
+    tall_ones = [piece for piece in pieces if low * tall < piece.height < high * tall]
+    return [piece for piece in tall_ones if not _covered(piece, spots.boxes)]
+
+
+def _unruled(page: PageInk, rulings: np.ndarray) -> PageInk:
+    """The page without its rulings: squared paper that lies aslant hides digits that are plain to see without it."""
+    return replace(page, ink=np.where(rulings, 0, page.ink))
+
+
+def _with_missed(seen: Spots, again: Spots) -> Spots:
+    """What was seen, and of what was seen without the rulings the plain digits where nothing was."""
+    middles = (again.boxes[:, :2] + again.boxes[:, 2:]) / 2
+    inside = (middles[:, None] >= seen.boxes[None, :, :2]) & (middles[:, None] <= seen.boxes[None, :, 2:])
+    new = (again.quality >= PLAIN) & ~inside.all(2).any(1)
+    return seen.with_more(again.take(np.flatnonzero(new)))
 
 
 def _missed_strokes(pieces: list[Blob], spots: Spots, shape: tuple[int, ...]) -> list[Blob]:
