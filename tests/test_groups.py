@@ -54,6 +54,7 @@ def folder(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
         y_test=small.test.labels,
     )
     options = {"data": data, "validation": 100, "folder": path, "changes": {"epochs": 2}}
+    StopAtSecond.epochs = 0  # a process that is handed this module's tests in two parts makes its folder twice
     with without_figures():
         with pytest.raises(KeyboardInterrupt):
             train_group("linear", 2, name="a", watcher=StopAtSecond, **options)

@@ -120,7 +120,7 @@ def find_glyphs(
         spots = _as_ones(blobs) if blobs and _is_stroke(blobs[0], mask.shape) else seen
     else:
         seen = spots_at_their_size(page, tall, spotter)
-        if rulings.any() and _missed(pieces, seen, tall):
+        if rulings.any() and seen.quality.max(initial=0) >= PLAIN and _missed(pieces, seen, tall):
             seen = _with_missed(seen, spots_at_their_size(_unruled(page, rulings), tall, spotter))
         if verifier:
             seen = verified(verifier, page.ink, seen)
