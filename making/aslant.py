@@ -6,6 +6,8 @@ import numpy as np
 from pages import enlarged
 from PIL import Image, ImageDraw
 
+from digitlab.reading.perspective import homography
+
 
 def table_of(
     images: np.ndarray, labels: np.ndarray, rng: np.random.Generator, ruled: bool
@@ -55,10 +57,7 @@ def from_the_side(page: Image.Image, tilt: float, pan: float, rng: np.random.Gen
     seen = space[:, :2] * (away / (1.1 * away + space[:, 2]))[:, None]
     seen -= seen.min(0) - 0.1 * max(page.size)
     size = tuple(int(side) for side in np.ceil(seen.max(0) + 0.1 * max(page.size)))
-    rows: list[list[float]] = []
-    for (x, y), (u, v) in zip(seen, [(0, 0), (width, 0), (width, height), (0, height)], strict=True):
-        rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
-    place = np.linalg.solve(np.array(rows), [0, 0, width, 0, width, height, 0, height])
+    place = homography(seen, np.array([(0, 0), (width, 0), (width, height), (0, height)], float)).ravel()[:8]
     photo = np.asarray(page.transform(size, Image.Transform.PERSPECTIVE, tuple(place), Image.Resampling.BICUBIC), float)
     own = Image.new("L", page.size, 255).transform(size, Image.Transform.PERSPECTIVE, tuple(place))
     photo = np.where(np.asarray(own) > 128, photo, rng.uniform(30, 90))

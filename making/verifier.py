@@ -4,7 +4,8 @@
     python making/spotter.py draw validation 1000 pages/ --fonts node_modules/@fontsource
     python making/verifier.py find pages/ found/
     python making/verifier.py train found/ --epochs 4
-    python making/verifier.py export runs/verifier src/digitlab/reading/bundled/verifier.onnx
+    python making/verifier.py train further-found/ --epochs 1 --rate 8e-4 --start runs/verifier --name further
+    python making/verifier.py export runs/further src/digitlab/reading/bundled/verifier.onnx
 
 Its images are what the bundled spotter finds on drawn pages, right and wrong: the digits, other signs, and lines and scraps
 that are no sign. digitlab's own engine trains it. What the test images of its run are, are the validation pages.
