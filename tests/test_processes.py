@@ -139,6 +139,7 @@ def test_what_waited_too_long_is_not_begun() -> None:
         with pytest.raises(ProcessError) as caught:
             second.result(60)
         assert caught.value.busy and first.done()
+        assert pool.wait == 0 and pool._mean > 0.05 + 0.05 * 0.2  # what took too long counts as well
     finally:
         pool.end()
 

@@ -190,19 +190,65 @@ def test_who_would_wait_too_long_is_told_when_to_come() -> None:
     pool = Pool(2, str, patience=2)
     line = Waiting(pool)
     with contextlib.ExitStack() as places:
-        for _ in range(96):
+        for _ in range(192):
             places.enter_context(line.place("10.0.0.1"))
         with pytest.raises(HTTPException):
             line.check("10.0.0.1")
         line.check("10.0.0.2")  # the others find room
     line.check("10.0.0.1")
     assert not line.under_way
-    for _ in range(200):
-        line.took(1.0)
+    pool._mean = 1.0
     pool._jobs.extend([None] * 9)  # type: ignore[list-item]  # nine pieces of a second each, for two workers
     with pytest.raises(HTTPException) as caught:
         line.check("10.0.0.2")
     assert caught.value.status_code == 503 and caught.value.headers == {"Retry-After": "5"}
+
+
+def _answered(line: Waiting, freed: Iterator[bool], monkeypatch: pytest.MonkeyPatch) -> tuple[int, list[float]]:
+    """What becomes of a drawing posted while the line is full until somebody has slept, and how long it was held."""
+    held: list[float] = []
+
+    async def sleep(duration: float) -> None:
+        held.append(duration)
+        if next(freed):
+            line.under_way.clear()
+
+    async def app(_: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def ask() -> int:
+        begun: list[Any] = []
+
+        async def send(message: Any) -> None:
+            begun.append(message)
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b"ink", "more_body": False}
+
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": "/read",
+            "query_string": b"",
+            "client": ("10.0.0.1", 1),
+            "headers": [(b"host", b"localhost"), (b"content-length", b"3")],
+        }
+        await guard.Guard(app, Access(local=True), line.check)(scope, receive, send)
+        return int(begun[0]["status"])
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    return asyncio.run(ask()), held
+
+
+@pytest.mark.parametrize(("room", "status", "times"), [("now", 200, 0), ("later", 200, 1), ("never", 503, 1)])
+def test_who_finds_no_room_is_held_and_asked_once_more(
+    monkeypatch: pytest.MonkeyPatch, room: str, status: int, times: int
+) -> None:
+    line = Waiting(Pool(1, str))
+    line.under_way["10.0.0.1"] = 0 if room == "now" else 192
+    found, held = _answered(line, iter([room == "later"]), monkeypatch)
+    assert found == status and held == [guard.HELD_SECONDS] * times
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")

@@ -46,6 +46,7 @@ class Pool:
         nice: int = 0,
     ) -> None:
         self.seconds, self.patience, self.count = seconds, patience, count
+        self._mean = 0.05
         self._jobs: deque[tuple[Future[bytes], float, Any, tuple[Any, ...]]] = deque()
         self._wake = threading.Condition()
         self._ended = False
@@ -98,9 +99,9 @@ class Pool:
         return future
 
     @property
-    def waiting(self) -> int:
-        """How many pieces of work are not begun."""
-        return len(self._jobs)
+    def wait(self) -> float:
+        """Seconds that a new piece would wait to be begun, by how many wait and what the last ones took."""
+        return len(self._jobs) * self._mean / self.count
 
     def _run(self, worker: Worker) -> None:
         while True:
@@ -117,9 +118,16 @@ class Pool:
             try:
                 if time.monotonic() > until:
                     raise ProcessError("waited too long", timed_out=False, busy=True)
-                future.set_result(worker.ask(function, *arguments, seconds=self.seconds))
+                future.set_result(self._timed(worker, function, *arguments))
             except BaseException as error:
                 future.set_exception(error)
+
+    def _timed(self, worker: Worker, function: Callable[..., bytes], *arguments: Any) -> bytes:
+        began = time.monotonic()
+        try:
+            return worker.ask(function, *arguments, seconds=self.seconds)
+        finally:
+            self._mean += 0.05 * (time.monotonic() - began - self._mean)
 
     def _make_ready(self, worker: Worker) -> None:
         """Start it before there is work: half a second that nobody waits for, also after it died."""

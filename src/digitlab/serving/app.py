@@ -194,15 +194,12 @@ class Desk:
             HTTPException: 503, too many are waiting.
         """
         with self.waiting.place(guard.address_of(request.scope), sure=patient):
-            began = time.monotonic()
             try:
-                answer = await asyncio.wrap_future(self.pool.submit(function, *arguments, patient=patient))
+                return await asyncio.wrap_future(self.pool.submit(function, *arguments, patient=patient))
             except ProcessError as trouble:
                 if trouble.busy:
                     raise busy(self.waiting.under_way.total(), jobs.PATIENCE) from None
                 raise ReadingError(_not_read(name, trouble, self.settings.timeout)) from None
-            self.waiting.took(time.monotonic() - began)
-            return answer
 
     async def card(self, request: Request) -> dict[str, Any]:
         """What reads, from the model's own file; asked for once."""

@@ -11,14 +11,14 @@ from starlette.exceptions import HTTPException
 
 from digitlab.processes import Pool
 
-# Under way at once, waiting or being read.
-MOST = 128
+# Under way at once, waiting or being read; before that, the workers' patience says no.
+MOST = 256
 # Of these, from one address: the others always find room.
-MOST_OF_ONE = 96
+MOST_OF_ONE = 192
 
 
 class Waiting:
-    """The line in front of the workers; owns its counts and a running mean of the seconds a piece takes.
+    """The line in front of the workers; owns its counts.
 
     Args:
         pool: the workers.
@@ -27,7 +27,6 @@ class Waiting:
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
         self.under_way: Counter[str] = Counter()
-        self.seconds = 0.05
 
     def check(self, address: str) -> None:
         """Refuse who would wait too long.
@@ -36,7 +35,7 @@ class Waiting:
             HTTPException: 503, with when to come again.
         """
         total = self.under_way.total()
-        expected = self.pool.waiting * self.seconds / self.pool.count
+        expected = self.pool.wait
         patience = self.pool.patience or math.inf
         if total >= MOST or self.under_way[address] >= MOST_OF_ONE or expected > patience:
             raise busy(total, expected)
@@ -61,10 +60,6 @@ class Waiting:
             self.under_way[address] -= 1
             if not self.under_way[address]:
                 del self.under_way[address]
-
-    def took(self, seconds: float) -> None:
-        """Learn from a piece of work that is done."""
-        self.seconds += 0.05 * (seconds - self.seconds)
 
 
 def busy(number: int, expected: float = 1.0) -> HTTPException:
