@@ -1,17 +1,21 @@
 """The whole command, from process start to report on disk: `digitlab train` beside the same job as plain scripts.
 
     uv run python benchmarks/command.py --write
+    uv run python benchmarks/command.py --recipes linear mlp tiny --write
 
 Each peer trains 784-128-10 for 10 epochs on 60,000 images at batch 32, evaluates, draws the confusion matrix with
 Seaborn and saves the model. digitlab does the same and the rest of a run: figures, report, ONNX; no calibration, as it
 trains on all images here and has none for validation. The programs take turns, each after one run that is not counted,
 so that all find their caches warm. Seconds are wall time; peak memory is sampled 20 times a second and added up over a
-program's processes. Also: `digitlab --help`.
+program's processes, each page that several share counted once. Also: `digitlab --help`.
+
+With `--recipes` the whole command of these recipes alone, its programs compiled before, 5,000 validation images kept.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import subprocess
@@ -23,6 +27,8 @@ from pathlib import Path
 
 import results
 from epoch import HERE, peers, write_npz
+
+from digitlab import in_words
 
 
 def measure(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
@@ -49,17 +55,41 @@ def measure(command: list[str], environment: dict[str, str]) -> tuple[float, flo
 
 
 def _resident(pid: int) -> float:
-    """MB of memory that a process and its children hold now (pages they share are counted once for each)."""
+    """MB of memory that a process and its children hold now; of a page that n processes share, each counts an nth."""
     total, waiting = 0.0, [pid]
     while waiting:
         one = waiting.pop()
         try:
-            status = Path(f"/proc/{one}/status").read_text()
-            waiting += map(int, Path(f"/proc/{one}/task/{one}/children").read_text().split())
+            held = Path(f"/proc/{one}/smaps_rollup").read_text()
+            for task in Path(f"/proc/{one}/task").iterdir():
+                waiting += map(int, (task / "children").read_text().split())
         except OSError:  # it ended while we looked
             continue
-        total += sum(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1e3
+        total += sum(int(line.split()[1]) for line in held.splitlines() if line.startswith("Pss:")) / 1e3
     return total
+
+
+def time_recipes(names: list[str], *, write: bool) -> None:
+    """The whole command of each recipe, once, and what of it is training."""
+    rows = []
+    for name in names:
+        with tempfile.TemporaryDirectory() as folder:
+            place = {"DIGITLAB_RUNS": f"{folder}/runs", "XDG_CACHE_HOME": f"{folder}/cache"}
+            train = [sys.executable, "-m", "digitlab", "train", name, "--quiet"]
+            measure([*train, "--epochs", "1", "--name", "first"], place)
+            seconds, memory = measure([*train, "--name", "whole"], place)
+            run = json.loads(Path(folder, "runs", "whole", "run.json").read_text("utf-8"))
+        epochs, training = run["recipe"]["epochs"], run["seconds"]["train"]
+        rows.append([f"`{name}`", str(epochs), *map(in_words.duration, (seconds, training)), f"{memory:.0f}"])
+        print(", ".join(rows[-1]), flush=True)
+    body = results.table(["recipe", "epochs", "the whole command", "of it training", "MB, peak"], rows)
+    print("\n" + body)
+    if write:
+        words = (
+            "Once each, with nothing else running, from process start to everything on disk; a run of one epoch before "
+        )
+        words += f"it left its compiled programs. {results.provenance()}"
+        results.write_section("command-recipes", "The whole command, recipe by recipe", f"{body}\n\n{words}")
 
 
 def main() -> None:
@@ -67,8 +97,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peers", default=str(HERE / ".peers" / "bin" / "python"), help="Python that has the peers")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--recipes", nargs="+", help="time the command of these recipes instead")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
+    if options.recipes:
+        time_recipes(options.recipes, write=options.write)
+        return
     digitlab = [sys.executable, "-m", "digitlab"]
     train = [*digitlab, "train", "--quiet", "--validation", "0"]
     with tempfile.TemporaryDirectory() as name:
