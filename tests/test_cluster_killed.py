@@ -26,8 +26,8 @@ from digitlab.runs.finished import evaluate_corrupted
 from digitlab.runs.folder import Run
 from digitlab.runs.group_training import train_group
 from digitlab.runs.parcels import ARRIVING
-from digitlab.searching import elsewhere
 from digitlab.searching.study import validation_accuracy
+from digitlab.searching.trial_worker import TrialData, train_trial
 from digitlab.searching.tuning import tune
 
 # On the workers an epoch takes a fifth of a second and more: long enough to be killed in the middle.
@@ -120,12 +120,12 @@ def test_worse_images_and_trials_are_judged_elsewhere_as_here(
 
 
 def test_a_trial_too_poor_for_the_medians_it_took_along_ends_early(small: Dataset) -> None:
-    data = elsewhere._Data.__new__(elsewhere._Data)  # unlike a worker's it binds this process to no core
+    data = TrialData.__new__(TrialData)  # unlike a worker's it binds this process to no core
     data.data, data.validation, data.engine = small, len(small.validation), "auto"
     fields = digitlab.recipe("linear", epochs=5).to_dict()
-    poor = json.loads(elsewhere._train(data, fields, {1: 1.0, 2: 1.0}))
+    poor = json.loads(train_trial(data, fields, {1: 1.0, 2: 1.0}))
     assert poor["accuracy"] is None and len(poor["accuracies"]) == 1  # a fifth of five epochs
-    good = json.loads(elsewhere._train(data, fields, {1: 0.0, 2: 0.0}))
+    good = json.loads(train_trial(data, fields, {1: 0.0, 2: 0.0}))
     assert good["accuracy"] == good["accuracies"][-1] and len(good["accuracies"]) == 5
 
 

@@ -10,7 +10,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,11 @@ from helpers.command import environment, in_process, without_figures
 from digitlab.data import Dataset, Split
 from digitlab.errors import DigitlabError, RecipeError, RunError
 from digitlab.learning import recipe
+from digitlab.processes import Work
 from digitlab.runs.recipe_file import load_recipe
+from digitlab.searching import elsewhere
 from digitlab.searching.ranges import parameters_of, parse, space, suggest
-from digitlab.searching.study import opened, results
+from digitlab.searching.study import opened, results, validation_accuracy
 from digitlab.searching.tuning import Tuned, tune
 
 # One shape: everything but the numbers is fixed.
@@ -44,6 +47,7 @@ def tuned(little: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Tuned:
             trials=7,
             seeds=2,
             study="mine",
+            jobs=1,
             data=little,
             epochs=4,
             folder=tmp_path_factory.mktemp("runs"),
@@ -89,6 +93,7 @@ def test_a_study_goes_on_where_it_stopped(tuned: Tuned, little: Dataset) -> None
         "folder": tuned.path.parents[1],
         "study": "mine",
         "seeds": 0,
+        "jobs": 1,
     }
     again = tune("linear", trials=7, **options, **NUMBERS)
     assert [t.parameters for t in again.trials] == [t.parameters for t in tuned.trials]
@@ -114,7 +119,7 @@ def test_a_trial_sees_no_test_image_writes_no_run_and_compiles_nothing_new(littl
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
         found = tune(
-            "mlp", trials=4, seeds=0, study="blind", data=blind, epochs=2, folder=tmp_path, batch_size=100,
+            "mlp", trials=4, seeds=0, jobs=1, study="blind", data=blind, epochs=2, folder=tmp_path, batch_size=100,
             fix={"hidden": "6", "batch_size": ""}, on_trial=lambda trial, best: trials.append(trial.number),
         )  # fmt: skip
     finally:
@@ -158,10 +163,41 @@ def test_poor_trials_are_pruned_between_epochs(
 
 def test_a_trial_that_diverges_is_pruned_and_the_search_goes_on(little: Dataset, tmp_path: Path) -> None:
     wild = {"peak_rate": "1e29..1e31"}
-    options: dict[str, Any] = {"data": little, "epochs": 1, "folder": tmp_path, "seeds": 0, "study": "wild"}
+    options: dict[str, Any] = {"data": little, "epochs": 1, "folder": tmp_path, "seeds": 0, "jobs": 1}
     found = tune("mlp", trials=3, peak_rate=1e30, hidden=(8,), search_in=wild, **options, **NUMBERS)
     assert [trial.state for trial in found.trials] == ["pruned"] * 3
     assert found.best is None
+
+
+def test_trials_side_by_side_are_trained_as_alone_and_kept_in_order(
+    little: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from digitlab.learning.models import build
+    from digitlab.searching import tuning
+
+    monkeypatch.setattr(tuning, "usable_cores", lambda: [0, 1])
+    told: list[int] = []
+    found = tune(
+        "linear", trials=3, seeds=0, jobs=2, study="two", data=little, epochs=2, folder=tmp_path,
+        on_trial=lambda trial, _: told.append(trial.number), **NUMBERS,
+    )  # fmt: skip
+    assert told == [0, 1, 2] == [trial.number for trial in found.trials]
+    for trial in found.trials:
+        alone = validation_accuracy(build(trial.recipe), trial.recipe, little, "auto", lambda *_: None)
+        assert trial.state == "complete" and trial.accuracy == pytest.approx(alone)
+
+
+def test_a_search_that_is_done_starts_no_process(
+    little: Dataset, tuned: Tuned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from digitlab.processes import pieces
+    from digitlab.searching import tuning
+
+    monkeypatch.setattr(tuning, "usable_cores", lambda: [0, 1])
+    monkeypatch.delattr(pieces, "Pool")
+    folder = tuned.path.parents[1]
+    again = tune("linear", trials=7, seeds=0, study="mine", data=little, epochs=4, folder=folder, **NUMBERS)
+    assert again.best == tuned.best
 
 
 def test_ranges() -> None:
@@ -227,7 +263,7 @@ def test_the_command(little: Dataset, tmp_path: Path) -> None:
         tmp_path / "few.npz", x_train=images, y_train=labels, x_test=parts["test"].images, y_test=parts["test"].labels
     )
     options = ["--data", "few.npz", "--validation", "200", "--runs", str(tmp_path), "--epochs", "1", "--seeds", "0"]
-    fixed = ["--fix", "batch_size=200", "--fix", "augmentation", "--study", "mine", "--trials", "2"]
+    fixed = ["--fix", "batch_size=200", "--fix", "augmentation", "--study", "mine", "--trials", "2", "--jobs", "1"]
     done = in_process("tune", "linear", *options, *fixed, "--fix", "hidden", "--json", cwd=tmp_path, columns=80)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -240,6 +276,7 @@ def test_the_command(little: Dataset, tmp_path: Path) -> None:
         (["--search", "dropout"], "--search: got 'dropout'"),
         (["--seeds", "1"], "--seeds: got 1"),
         (["--trials", "0"], "--trials: got 0"),
+        (["--jobs", "0"], "--jobs: got 0"),
     ):
         done = in_process("tune", *wrong, cwd=tmp_path)
         assert done.returncode == 2 and message in done.stderr
@@ -283,8 +320,6 @@ def postgres(tmp_path: Path) -> Iterator[str]:
                 == 0
             ):
                 break
-            import time
-
             time.sleep(0.05)
         yield f"postgresql://me@127.0.0.1:{port}/postgres"
     finally:
@@ -333,3 +368,38 @@ def test_four_processes_begin_one_study_on_postgresql_together(postgres: str, tm
     assert sum(trial.recipe.peak_rate == recipe("linear").peak_rate for trial in found) == 1
     with pytest.raises(RunError, match="other data"), opened("shared", tmp_path, postgres, start, ranges, "y"):
         pass
+
+
+class Patient:
+    """A place that answers once the server has heard of the trial twice."""
+
+    def __init__(self, url: str) -> None:
+        import sqlalchemy
+
+        self.engine = sqlalchemy.create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+        self.beats: list[set[Any]] = []
+
+    def map(self, work: Work, pieces: Iterable[tuple[Any, ...]]) -> Iterator[bytes]:
+        import sqlalchemy
+
+        for _ in pieces:
+            heard: set[Any] = set()
+            until = time.monotonic() + 60
+            while len(heard) < 2 and time.monotonic() < until:
+                with self.engine.connect() as connection:
+                    query = "SELECT heartbeat FROM trial_heartbeats ORDER BY trial_id DESC LIMIT 1"
+                    heard |= set(connection.execute(sqlalchemy.text(query)).scalars())
+            self.beats.append(heard)
+            yield json.dumps({"accuracies": [0.5], "accuracy": 0.5}).encode()
+
+
+def test_trials_in_processes_show_the_server_that_they_live(
+    postgres: str, tmp_path: Path, little: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(elsewhere, "BEAT", 0.01)
+    start, ranges = space(recipe("linear"), {}, {"hidden": ""})
+    place = Patient(postgres)
+    with opened("beats", tmp_path, postgres, start, ranges, "x") as study:
+        elsewhere.search_at(place, study, start, ranges, little, trials=2)
+    place.engine.dispose()
+    assert [len(heard) for heard in place.beats] == [2, 2]

@@ -14,6 +14,7 @@ import typer
 from digitlab.cli.errors import fail
 from digitlab.cli.scheduler import cluster_at
 from digitlab.errors import RecipeError
+from digitlab.machine import usable_cores
 
 if TYPE_CHECKING:
     from digitlab.searching.study import TrialResult
@@ -47,6 +48,10 @@ def tune(
     storage: Annotated[
         str | None, typer.Option(help="postgresql://... for many machines. (default: a journal file)")
     ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(help="Trials at a time, each on its own core. (default: one a core)", show_default=False),
+    ] = None,
     scheduler: Annotated[
         str | None, typer.Option(help="Train trials on a Dask cluster: tcp://HOST:8786.", show_default=False)
     ] = None,
@@ -75,7 +80,8 @@ def tune(
 
     def on_stage(stage: str) -> None:
         if stage == "search":
-            startup.import_keras_quickly()
+            if scheduler is None and min(jobs or trials, trials, len(usable_cores())) == 1:
+                startup.import_keras_quickly()
         elif not quiet:
             print(f"training {seeds} seeds of both recipes; each is judged on the test images once", file=sys.stderr)
 
@@ -94,6 +100,7 @@ def tune(
                 validation=validation,
                 engine=engine,
                 folder=runs,
+                jobs=jobs,
                 place=stack.enter_context(cluster_at(scheduler)) if scheduler else None,
                 on_trial=on_trial,
                 on_stage=on_stage,
@@ -104,6 +111,7 @@ def tune(
         own = error.field in (
             "trials",
             "seeds",
+            "jobs",
             "validation",
             "epochs",
             "engine",

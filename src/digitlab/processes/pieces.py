@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
@@ -67,8 +68,12 @@ def map_in_processes(work: Work, pieces: Iterable[tuple[Any, ...]], workers: int
         >>> list(map_in_processes(Work(str, ("read",), _echo), [(b"1",), (b"2",)], workers=1))
         [b'read 1', b'read 2']
     """
-    pool = Pool(workers, work.setup, work.arguments, seconds=work.seconds, memory=work.memory)
     source = iter(pieces)
+    first = next(source, None)
+    if first is None:
+        return
+    source = itertools.chain([first], source)
+    pool = Pool(workers, work.setup, work.arguments, seconds=work.seconds, memory=work.memory)
     under_way: deque[Future[bytes]] = deque()
     try:
         pool.start()

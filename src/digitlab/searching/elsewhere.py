@@ -7,22 +7,25 @@ that a search does not depend on which machine was fastest.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import functools
 import json
+import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from digitlab.data import Dataset, Split, load
-from digitlab.errors import RunError, TrainingError
+from digitlab.data import Dataset, Split
+from digitlab.errors import RunError
 from digitlab.learning.recipe import Recipe
-from digitlab.processes import Mapper, Work, bind_to_a_free_core
+from digitlab.processes import Mapper, Work
 from digitlab.searching.ranges import Range, suggest
-from digitlab.searching.study import STARTUP, OnTrial, tell_of, validation_accuracy, warmup
+from digitlab.searching.study import HEARTBEAT, STARTUP, OnTrial, tell_of
+from digitlab.searching.trial_worker import TrialData, train_trial
 
 if TYPE_CHECKING:
     import optuna
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 SECONDS = 24 * 3600.0
 MEMORY = 1 << 40  # no more than the machine has
 PACKAGES = ("digitlab", "jax", "jaxlib", "keras", "numpy")
+# Seconds between two signs of life to the server; the first comes with the trial.
+BEAT = HEARTBEAT / 3
 # So many processes that die one after another are no accident.
 MOST_DEATHS = 3
 
@@ -53,30 +58,33 @@ def search_at(
         RunError: the processes die.
         KeyboardInterrupt: the trials under way are given up; the others stay.
     """
+    import optuna
     from optuna.trial import TrialState
 
     counted = (TrialState.COMPLETE, TrialState.PRUNED)
     until = None if seconds is None else time.monotonic() + seconds
-    asked: deque[tuple[Any, Recipe]] = deque()
+    asked: deque[Any] = deque()
 
     def pieces() -> Iterator[tuple[dict[str, Any], dict[int, float]]]:
         while until is None or time.monotonic() < until:
+            optuna.storages.fail_stale_trials(study)
             found = study.get_trials(deepcopy=False)
             if sum(trial.state in counted for trial in found) + len(asked) >= trials:
                 return
-            trial = study.ask()
+            trial = _ask(study)
             one = suggest(trial, recipe, ranges)
             trial.set_user_attr("recipe", one.to_dict())
-            asked.append((trial, one))
+            asked.append(trial)
+            _say_alive(study, [trial])
             yield one.to_dict(), medians([t.intermediate_values for t in found if t.state == TrialState.COMPLETE])
 
     sent = None
     if not bundled:  # the test images stay here
         sent = dataclasses.replace(data, test=Split(data.test.images[:0], data.test.labels[:0]))
     work = Work(
-        _Data,
+        TrialData,
         (sent, len(data.validation), engine),
-        _train,
+        train_trial,
         seconds=SECONDS,
         memory=MEMORY,
         ahead=1,
@@ -84,8 +92,8 @@ def search_at(
     )
     deaths = 0
     try:
-        for answer in place.map(work, pieces()):
-            trial, _ = asked.popleft()
+        for answer in _while_alive(study, asked, place.map(work, pieces())):
+            trial = asked.popleft()
             if isinstance(answer, Exception):
                 study.tell(trial, state=TrialState.FAIL)
                 deaths += 1
@@ -96,8 +104,41 @@ def search_at(
             _tell(study, trial, json.loads(answer))
             tell_of(study, trial.number, on_trial)
     finally:
-        for trial, _ in asked:
+        for trial in asked:
             study.tell(trial, state=TrialState.FAIL)
+
+
+def _ask(study: optuna.Study) -> optuna.trial.Trial:
+    with warnings.catch_warnings():
+        # Where others may take over from this process, Optuna warns that it will not say alone that it lives.
+        warnings.filterwarnings("ignore", message="Heartbeat of storage")
+        return study.ask()
+
+
+def _while_alive(study: optuna.Study, asked: deque[Any], answers: Iterator[Any]) -> Iterator[Any]:
+    """The answers; while they are waited for, the server that keeps the study hears that the trials go on."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(BEAT):
+            with contextlib.suppress(Exception):  # the server is away: who asks it next says so
+                _say_alive(study, list(asked))
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield from answers
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _say_alive(study: optuna.Study, trials: list[Any]) -> None:
+    """What `study.optimize` says of its own trials; a journal does not ask for it, as nobody takes over from it."""
+    storage: Any = study._storage
+    if getattr(storage, "get_heartbeat_interval", lambda: None)() is not None:
+        for trial in trials:
+            storage.record_heartbeat(trial._trial_id)
 
 
 def _tell(study: optuna.Study, trial: Any, found: Mapping[str, Any]) -> None:
@@ -122,41 +163,3 @@ def medians(complete: list[Mapping[int, float]]) -> dict[int, float]:
         return {}
     epochs = sorted({epoch for values in complete for epoch in values})
     return {epoch: float(np.median([v[epoch] for v in complete if epoch in v])) for epoch in epochs}
-
-
-class _Data:
-    """What trials are trained on; the bundled images are loaded when the first one comes."""
-
-    def __init__(self, data: Dataset | None, validation: int, engine: str) -> None:
-        self.data, self.validation, self.engine = data, validation, engine
-        bind_to_a_free_core()
-
-    @functools.cached_property
-    def images(self) -> Dataset:
-        return self.data or load(validation=self.validation)
-
-
-class _TooPoor(Exception):  # noqa: N818  (no error: the end of a trial)
-    pass
-
-
-def _train(data: _Data, fields: dict[str, Any], to_reach: dict[int, float]) -> bytes:
-    """Train a trial: the accuracies after its epochs, and what it is judged by, None if it was stopped or diverged."""
-    from digitlab.learning.models import build
-
-    recipe = Recipe.from_dict(fields)
-    accuracies: list[float] = []
-
-    def on_epoch(epoch: int, accuracy: float) -> None:
-        accuracies.append(accuracy)
-        may_end = warmup(recipe.epochs) <= epoch < recipe.epochs
-        if may_end and epoch in to_reach and max(accuracies) < to_reach[epoch]:
-            raise _TooPoor
-
-    judged = None
-    try:
-        model = build(recipe, len(data.images.class_names))
-        judged = validation_accuracy(model, recipe, data.images, data.engine, on_epoch)
-    except (_TooPoor, TrainingError):
-        pass
-    return json.dumps({"accuracies": accuracies, "accuracy": judged}).encode()

@@ -15,8 +15,9 @@ from digitlab.files import write_atomically
 from digitlab.judging.compare import compare_groups
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.recipe import recipe as make_recipe
+from digitlab.machine import usable_cores
 from digitlab.runs.group_training import train_group
-from digitlab.runs.parallel import Place
+from digitlab.runs.parallel import LocalProcesses, Place
 from digitlab.runs.recipe_file import save_recipe
 from digitlab.runs.register import check_name, runs_folder
 from digitlab.runs.training import Watcher
@@ -78,6 +79,7 @@ def tune(
     validation: int = 5000,
     engine: str = "auto",
     folder: str | Path | None = None,
+    jobs: int | None = None,
     place: Place | None = None,
     on_trial: OnTrial | None = None,
     watcher: Callable[[], Watcher] | None = None,
@@ -98,7 +100,9 @@ def tune(
         data: As for `digitlab.train`.
         validation: As for `digitlab.train`; at least 1.
         engine: As for `digitlab.train`.
-        place: Where to train trials and last runs: a `digitlab.Cluster`; None for here, one after another.
+        jobs: How many trials, and then last runs, at a time, each in a process of its own on its share of the cores;
+            None for as many as there are cores. With 1 all are trained in this process.
+        place: Where to train trials and last runs instead: a `digitlab.Cluster`.
         folder: Where runs live; the study is in its sub-folder ``studies``.
         on_trial: Called after each trial with it and the best so far.
         watcher: Makes a watcher for each of the last runs.
@@ -121,6 +125,11 @@ def tune(
         raise RecipeError.of("trials", trials, "at least 1")
     if seeds == 1 or seeds < 0:
         raise RecipeError.of("seeds", seeds, "0 or at least 2; one seed says nothing of chance")
+    if jobs is not None and jobs < 1:
+        raise RecipeError.of("jobs", jobs, "at least 1: how many trials to train at a time")
+    jobs = min(jobs or trials, trials, len(usable_cores()))
+    if place is None and jobs > 1:
+        place = LocalProcesses(jobs)
     name = study or f"{start.name}-{datetime.datetime.now(datetime.UTC).astimezone():%Y%m%d-%H%M%S}"
     check_name(name)
     dataset = data if isinstance(data, Dataset) else load(data, validation=validation)
