@@ -5,7 +5,8 @@
 784-128-10 with its 101,770 parameters held fixed and no augmentation; learning rate, dropout, weight decay and label
 smoothing are searched, at batch 32, on the same images, by the same sampler and pruner with the same seed. Each side
 runs by itself from a cold start; what it takes to import Keras and to compile counts on both sides. digitlab trains a
-trial on each core, as it does unless told otherwise; Keras and Optuna one after another, by all threads that JAX takes. `--judge` has digitlab judge the best recipe over 3 seeds.
+trial on each core, as it does unless told otherwise; Keras and Optuna one after another, by all threads that JAX takes.
+`--judge` has digitlab judge the best recipe over 3 seeds.
 """
 
 from __future__ import annotations
