@@ -88,7 +88,7 @@ def main() -> None:
     print("\n" + predictions(measured))
     if options.write:
         table = results.table(["what", "where", "time", "rate", ""], rows)
-        load_words = f"load average {os.getloadavg()[0]:.1f} at the end: other work ran beside it"
+        load_words = f"load average {os.getloadavg()[0]:.1f} at the end"
         words = f"{results.provenance(load_words)}\n\n{table}\n\n{predictions(measured)}"
         results.write_section("cluster", "Past one machine: a Dask cluster", words)
 
