@@ -45,12 +45,12 @@ def command_line() -> str:
         arguments = [p for p in command.params if p.param_type_name == "argument"]
         options = [p for p in command.params if p.param_type_name == "option"]
         kinds = _kinds(command)
-        words = [p.name.upper() if p.required else f"[{p.name.upper()}]" for p in arguments]
+        words = [_shown(p) if p.required else f"[{_shown(p)}]" for p in arguments]
         parts.append(f"## digitlab {name}\n\n{_text(command.help)}\n")
         parts.append("    digitlab " + " ".join([name, *words, "[OPTIONS]"]) + "\n")
         if arguments:
             parts.append("| argument | meaning |\n| --- | --- |")
-            parts += [f"| `{p.name.upper()}` | {_text(p.help)}{_default(p)} |" for p in arguments]
+            parts += [f"| `{_shown(p).rstrip('.')}` | {_text(p.help)}{_default(p)} |" for p in arguments]
             parts.append("")
         for panel in dict.fromkeys(getattr(p, "rich_help_panel", None) for p in options):
             if panel:
@@ -89,6 +89,11 @@ def _default(parameter: Any) -> str:
     """Typer's own help says it in this form; a default of None or False says nothing."""
     value = parameter.default
     return f" (default: {value})" if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+def _shown(parameter: Any) -> str:
+    """An argument as `--help` shows it."""
+    return str(parameter.metavar or parameter.name).upper()
 
 
 def _text(text: str | None, *, code: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""How results show themselves in a notebook: a heading, a few rows, a small picture; plain HTML without scripts."""
+"""How results show themselves in a notebook: a heading, a few rows, a small image; plain HTML without scripts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def card(title: str, rows: Sequence[tuple[str, str]], picture: str = "") -> str:
-    """A heading, rows of two cells, and a picture that is HTML already.
+    """A heading, rows of two cells, and an image that is HTML already.
 
     Example:
         >>> card("a < b", [("accuracy", "98 %")])

@@ -32,7 +32,7 @@ EXAMPLES = (
 
 @dataclass(frozen=True)
 class _Output:
-    """What is printed of each picture: "text", "json", "csv" or "table"; and the opened file for its numbers."""
+    """What is printed of each image: "text", "json", "csv" or "table"; and the opened file for its numbers."""
 
     form: str
     digits_only: bool
@@ -245,7 +245,7 @@ def model_of(model: str | None, runs: Path | None) -> str | Path | None:
 
 
 def _drawings(option: str, target: Path | None, pictures: int, folder: Path) -> Path | None:
-    """The folder to draw into: the user's own, or a passing one for a single picture's file."""
+    """The folder to draw into: the user's own, or a passing one for a single image's file."""
     if target is None or not target.suffix:
         return target
     if pictures > 1:

@@ -6,7 +6,7 @@
 **Order.** Labels follow the folder names in natural order (2 before 10). Within a class images are ordered by the
 SHA-256 of their pixels, then the classes are interleaved so that every stretch of the data set holds them in equal
 shares. So the order, the test images and the validation images (the last of the training images) are stratified and
-look random, but depend on nothing but the pictures: not on file names, the machine, or a seed.
+look random, but depend on nothing but the images: not on file names, the machine, or a seed.
 
 **Polarity.** digitlab's images are bright ink on 0. If the median of all border pixels of the whole data set is
 above 127 the background is light and every image is inverted. It is decided once for the data set, not an image at a

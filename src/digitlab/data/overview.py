@@ -167,7 +167,7 @@ def terminal_grid(images: NDArray[np.uint8], columns: int = 5) -> list[str]:
 
     Block quarters keep all 28 columns and every second row, which looks right as a character is twice as high as wide.
     Braille dots keep every row but look thin, shades (░▒▓) blur the strokes: both were tried side by side. A MNIST
-    picture's own margin separates the rows. Five images fill a line of 78 characters.
+    image's own margin separates the rows. Five images fill a line of 78 characters.
 
     Args:
         images: uint8 (n, 28, 28), ink bright on 0.

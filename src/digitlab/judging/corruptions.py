@@ -277,7 +277,7 @@ def _shifted(x: Pictures, pixels: int, rng: np.random.Generator) -> Pictures:
 
 
 def _sampling(shape: tuple[int, ...], matrix: NDArray[Any], move: tuple[float, float] = (0.0, 0.0)) -> Any:
-    """The sparse matrix that takes a picture's pixels to those of its image under an affine map, bilinearly.
+    """The sparse matrix that takes an image's pixels to those of its image under an affine map, bilinearly.
 
     `matrix` and `move` say, from the centre, where in the old image a pixel (y, x) of the new one looks.
     """

@@ -1,4 +1,4 @@
-"""Pictures moved, turned, sized, slanted, bent and thickened at random, inside the compiled training step.
+"""Images moved, turned, sized, slanted, bent and thickened at random, inside the compiled training step.
 
 Pure JAX, a new change for every image and step, drawn from seed and step number alone: a resumed run repeats it
 exactly and no state has to be kept. No flips, and rotation within 20 degrees: a 6 must not become a 9.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _KNOTS = 7
 
 
-# The fields that say how far a picture's strokes are changed; a search can set them together as `augmentation`.
+# The fields that say how far an image's strokes are changed; a search can set them together as `augmentation`.
 STRENGTHS = ("shift", "rotate", "scale", "shear", "elastic", "thickness")
 # All fields of augmentation, in the order in which a compiled program takes them.
 KINDS = (*STRENGTHS, "disturb")
@@ -149,7 +149,7 @@ def _smooth_field(key: jax.Array, count: int, height: int, width: int) -> jax.Ar
 
 
 def _sampled(images: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
-    """Pictures read at fractional places (n, h, w) by bilinear interpolation, 0 outside."""
+    """Images read at fractional places (n, h, w) by bilinear interpolation, 0 outside."""
     import jax.numpy as jnp
 
     count, height, width = images.shape
@@ -170,7 +170,7 @@ def _sampled(images: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Arra
 
 
 def examples(images: np.ndarray, recipe: Recipe, columns: int = 7, seed: int | None = None) -> np.ndarray:
-    """Pictures before and after, for looking at: each row one image, as it is and then changed at random.
+    """Images before and after, for looking at: each row one image, as it is and then changed at random.
 
     Args:
         images: (n, 28, 28) uint8.

@@ -27,7 +27,7 @@ STRETCH_SECONDS = 0.2
 class CompiledTrainer:
     """Epochs as a compiled JAX loop over Keras' pure `stateless_call` and `stateless_apply`.
 
-    Pictures stay on the device as uint8 (47 MB for 60,000; as float32 it would be 188 MB); each step gathers its batch
+    Images stay on the device as uint8 (47 MB for 60,000; as float32 it would be 188 MB); each step gathers its batch
     by index. A stretch is a `while` loop with a step number to stop at, so one compiled program serves every length and
     the stretches can be fitted to the clock: a fixed-length `lax.scan` would need one program for the odd last stretch.
     """

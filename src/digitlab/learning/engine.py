@@ -76,10 +76,10 @@ def train(
     """Train a Keras model by a recipe, epoch by epoch, from the start or from a state.
 
     Args:
-        model: A built keras.Model from 0..255 pictures to (n, classes) probabilities; its weights are trained in place.
+        model: A built keras.Model from 0..255 images to (n, classes) probabilities; its weights are trained in place.
         recipe: Uses loss, label_smoothing, optimizer, schedule, rates, epochs, batch_size, seed.
-        training: Pictures to learn from.
-        validation: Pictures to measure each epoch on; never learned from.
+        training: Images to learn from.
+        validation: Images to measure each epoch on; never learned from.
         engine: "compiled" (JAX only), "fit" (any backend), or "auto": compiled where Keras runs on JAX.
         resume: Where to resume; must come from the same model and recipe.
         on_epoch: Called with the state after each epoch: the moment to keep it.

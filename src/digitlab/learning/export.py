@@ -32,12 +32,12 @@ def export_model(
     metadata: Mapping[str, str] | None = None,
     members: Sequence[Model] = (),
 ) -> Path:
-    """Write a Keras model in the format its file's ending names, checked on pictures first.
+    """Write a Keras model in the format its file's ending names, checked on images first.
 
     Args:
-        model: A keras.Model from 0..255 pictures to (n, k) probabilities.
+        model: A keras.Model from 0..255 images to (n, k) probabilities.
         path: Ends in .onnx, .keras or .h5; replaced whole or not at all.
-        images: (n, 28, 28) uint8, some real pictures to check on; a few hundred are enough.
+        images: (n, 28, 28) uint8, some real images to check on; a few hundred are enough.
         metadata: Stored in an ONNX file, such as labels and scores.
         members: The models that `model` averages, if it is an ensemble.
 
@@ -104,7 +104,7 @@ def _check(model: Model, content: bytes, kind: str, images: np.ndarray, path: Pa
 
 
 def onnx_bytes(models: Sequence[Model], metadata: Mapping[str, str]) -> bytes:
-    """The mean of the models as an ONNX file: uint8 pictures (n, 28, 28), 0..255, to float32 probabilities (n, k).
+    """The mean of the models as an ONNX file: uint8 images (n, 28, 28), 0..255, to float32 probabilities (n, k).
 
     Raises:
         ExportError: a layer or activation that is not known here, or a layer used more than once.

@@ -51,7 +51,7 @@ class FitTrainer:
         return np.asarray(labels, np.int32)
 
     def _changed(self, images: np.ndarray, step: int) -> np.ndarray:
-        """The pictures of a step as it learns from them: augmented with the very draws of the compiled engine."""
+        """The images of a step as it learns from them: augmented with the very draws of the compiled engine."""
         if not augment.active(self._recipe):
             return images
         import jax

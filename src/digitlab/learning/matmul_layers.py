@@ -17,7 +17,7 @@ from digitlab.learning.kinds import Keras, Layer, Model
 if TYPE_CHECKING:
     import jax
 
-# Layers that treat every picture by itself, so that a batch may be computed in parts with the same result.
+# Layers that treat every image by itself, so that a batch may be computed in parts with the same result.
 _PICTURE_BY_PICTURE = (
     *(
         "Activation",
@@ -37,7 +37,7 @@ _PICTURE_BY_PICTURE = (
 # Below this many inputs to a row of windows the products are too thin, and the whole window is laid out instead.
 _ROW_INPUTS = 64
 
-# Pictures computed at a time where a batch may be divided: their windows fit a core's cache of 1 MB or so.
+# Images computed at a time where a batch may be divided: their windows fit a core's cache of 1 MB or so.
 PART = 16
 
 
@@ -84,7 +84,7 @@ def with_matmul_layers(model: Model) -> Model:
 
 
 def is_samplewise(model: Model) -> bool:
-    """Whether the model treats every picture by itself also in training, so that a batch may be computed in parts.
+    """Whether the model treats every image by itself also in training, so that a batch may be computed in parts.
 
     Batch normalisation does not: its statistics are those of the whole batch. A layer not known here counts as not.
     """
@@ -98,7 +98,7 @@ def is_samplewise(model: Model) -> bool:
 
 
 def part_size(count: int) -> int:
-    """Into parts of how many pictures to cut a batch: equal ones of `PART` down to half of it, else the whole batch.
+    """Into parts of how many images to cut a batch: equal ones of `PART` down to half of it, else the whole batch.
 
     Example:
         >>> part_size(128), part_size(88), part_size(17)
@@ -108,7 +108,7 @@ def part_size(count: int) -> int:
 
 
 def map_in_microbatches(call: Callable[[jax.Array], jax.Array], inputs: jax.Array) -> jax.Array:
-    """`call(inputs)` for a function that treats every picture by itself, a `part_size` of them at a time."""
+    """`call(inputs)` for a function that treats every image by itself, a `part_size` of them at a time."""
     import jax
 
     size = part_size(len(inputs))

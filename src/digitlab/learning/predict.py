@@ -24,7 +24,7 @@ def predict(model: Model, images: np.ndarray) -> np.ndarray:
     the probabilities they were trained to be.
 
     Args:
-        model: A keras.Model that takes 0..255 pictures.
+        model: A keras.Model that takes 0..255 images.
         images: (n, 28, 28) uint8.
 
     Returns:
@@ -37,7 +37,7 @@ def predictor(model: Model, weights: Sequence[np.ndarray] | None = None) -> Call
     """What `predict` does, for many sets of images: the network is compiled once and not for each of them.
 
     Args:
-        model: A keras.Model that takes 0..255 pictures; its weights as they are now.
+        model: A keras.Model that takes 0..255 images; its weights as they are now.
         weights: To take the place of the model's own, trainable ones first.
 
     Returns:

@@ -154,8 +154,8 @@ class Program:
         """Of one batch: gradients, the other variables afterwards, loss, number correct.
 
         The twin of a convolutional model lays out many windows: of a batch of 128 they go through main memory, of
-        parts of `part_size` pictures they stay in cache, which takes half the time. The mean of the parts' gradients is
-        the batch's gradient, as the loss is a mean and each picture is treated by itself.
+        parts of `part_size` images they stay in cache, which takes half the time. The mean of the parts' gradients is
+        the batch's gradient, as the loss is a mean and each image is treated by itself.
         """
         import jax
         import jax.numpy as jnp
@@ -227,7 +227,7 @@ class Program:
         labels: jax.Array,
         valid: Number,
     ) -> tuple[jax.Array, jax.Array]:
-        """Loss and number correct, summed over the first `valid` pictures of a chunk."""
+        """Loss and number correct, summed over the first `valid` images of a chunk."""
         import jax.numpy as jnp
 
         inputs = images.astype(jnp.float32).reshape(-1, *self._input_shape)

@@ -1,7 +1,7 @@
 """Work in processes of their own: each piece with a deadline, all under a memory cap, a crash costing one piece.
 
 A decoder can loop, fill the memory or crash on a file that somebody made for it, and nothing inside a process stops
-that. So pictures from elsewhere are read in workers: they get plain values, answer with bytes, and are ended from
+that. So images from elsewhere are read in workers: they get plain values, answer with bytes, and are ended from
 outside.
 """
 

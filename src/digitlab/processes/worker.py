@@ -19,7 +19,7 @@ from digitlab.errors import ProcessError
 from digitlab.processes.inside import HEAD, write
 from digitlab.processes.start import Child, Copy
 
-# What one picture may take unless the user says otherwise.
+# What one image may take unless the user says otherwise.
 SECONDS = 30.0
 # What a worker may take beyond what it has when it is ready: 120 megapixels with alpha need 1.3 GB. Linux alone counts
 # this; elsewhere the deadline has to do.
@@ -136,7 +136,7 @@ class Worker:
         if kind == b"E":
             raise getattr(errors, name)(message)
         if kind == b"M":
-            raise ProcessError("takes more memory than one picture may", timed_out=False)
+            raise ProcessError("takes more memory than one image may", timed_out=False)
         raise WorkerError(f"{name}: {message}")
 
     def kill(self) -> None:

@@ -1,1 +1,1 @@
-"""A picture from the world in, digits out: needs neither Keras nor JAX."""
+"""An image from the world in, digits out: needs neither Keras nor JAX."""

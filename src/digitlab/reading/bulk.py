@@ -20,7 +20,7 @@ from digitlab.reading.tables import Table, tables_of
 
 ENDINGS = "png jpg jpeg jpe webp tif tiff bmp gif ppm pgm pbm jp2 j2k heic heif hif avif pdf"
 SUFFIXES = frozenset(f".{ending}" for ending in ENDINGS.split(" "))
-# Starting a second process costs as much as reading this many pictures.
+# Starting a second process costs as much as reading this many images.
 WORTH_A_POOL = 8
 # Files handed to each worker ahead of its turn: enough to keep it busy, few enough to bound the memory.
 AHEAD = 4
@@ -32,12 +32,12 @@ class ReadOptions:
 
     Attributes:
         model: as `Reader` takes it.
-        single: every picture is one digit.
+        single: every image is one digit.
         reject: False to name a digit for everything that is found.
-        annotate: a folder for the pictures with boxes drawn in, `<name>.png`; None for none.
-        stages: a folder for pictures of every stage, `<name>.png`; None for none.
+        annotate: a folder for the images with boxes drawn in, `<name>.png`; None for none.
+        stages: a folder for images of every stage, `<name>.png`; None for none.
         workers: processes; None for one per core where there are many files.
-        timeout: seconds that one picture may take.
+        timeout: seconds that one image may take.
         tables: also find the rows and columns of each page.
         crops: also cut out the doubtful numbers.
     """
@@ -80,7 +80,7 @@ def files_of(names: Iterable[str | Path]) -> list[Path]:
     """Expand folders and patterns into files.
 
     Args:
-        names: files, folders (every picture in them, by its ending, not deeper) or patterns with `*`, `?`, `[`.
+        names: files, folders (every image in them, by its ending, not deeper) or patterns with `*`, `?`, `[`.
 
     Returns:
         Files, in the order named, those of a folder or pattern sorted, each once. A name that is none of these stays,
@@ -109,7 +109,7 @@ def read_files(names: Iterable[str | Path], options: ReadOptions | None = None) 
     """Read files one after another, or side by side where there are many, in processes of their own.
 
     Results come in the order of the files, each as soon as it and all before it are done; only a few files a worker are
-    under way at any time. A picture that takes longer than `timeout`, takes too much memory or crashes its decoder
+    under way at any time. An image that takes longer than `timeout`, takes too much memory or crashes its decoder
     costs one line. Closing the iterator, or Ctrl-C, ends the processes; what was yielded stays.
 
     Args:
@@ -139,7 +139,7 @@ def read_files(names: Iterable[str | Path], options: ReadOptions | None = None) 
 
 
 def _read_in_turn(files: list[Path], options: ReadOptions) -> Iterator[FileReading]:
-    # A copy of this process, where that is possible: a single picture then costs 10 ms more than without a process.
+    # A copy of this process, where that is possible: a single image then costs 10 ms more than without a process.
     with Worker(open_reader, (options, None), fork=can_fork()) as worker:
         worker.start()
         for file in files:
@@ -167,7 +167,7 @@ def _not_read(file: Path, error: ProcessError, options: ReadOptions) -> FileRead
 
 
 def not_read(name: str, error: ProcessError, seconds: float) -> str:
-    """The line for a picture whose process had to be ended, or died.
+    """The line for an image whose process had to be ended, or died.
 
     Example:
         >>> not_read("a.png", ProcessError("took too long", timed_out=True), 30)
@@ -180,7 +180,7 @@ def not_read(name: str, error: ProcessError, seconds: float) -> str:
 
 def open_reader(options: ReadOptions, threads: int | None) -> tuple[Reader, ReadOptions]:
     """What a process needs before it reads: the Reader, opened; and how to read."""
-    import scipy.ndimage  # noqa: F401  (now, so that the first picture's time is its own)
+    import scipy.ndimage  # noqa: F401  (now, so that the first image's time is its own)
 
     return Reader(options.model, threads=threads, reject=options.reject), options
 

@@ -20,7 +20,7 @@ class Blob:
     """A connected piece of ink.
 
     Attributes:
-        top, left: where `mask` lies in the working picture, pixels.
+        top, left: where `mask` lies in the working image, pixels.
         mask: (h, w) bool, its pixels, cut to its box.
         dark: its own full darkness, 0..1.
     """
@@ -203,7 +203,7 @@ def drop_what_is_no_writing(blobs: list[Blob], shape: tuple[int, ...]) -> tuple[
 
     Args:
         blobs: as found.
-        shape: (height, width) of the working picture.
+        shape: (height, width) of the working image.
 
     Returns:
         The blobs that may be digits or parts of them, and the usual height of a digit.
@@ -234,7 +234,7 @@ def drop_what_is_no_writing(blobs: list[Blob], shape: tuple[int, ...]) -> tuple[
 
 
 def _lies_along_border(blob: Blob, shape: tuple[int, ...]) -> bool:
-    """A dark corner, a finger, the next sheet: most of one side coincides with the picture's own."""
+    """A dark corner, a finger, the next sheet: most of one side coincides with the image's own."""
     height, width = shape
     sides = [
         blob.mask[:, 0].mean() if blob.left <= 1 else 0,
@@ -255,7 +255,7 @@ def _may_be_writing(blob: Blob, tall: float) -> bool:
 
 
 def _is_edge(blob: Blob, shape: tuple[int, ...]) -> bool:
-    """A frame or the edge of the sheet: spans the picture, yet hardly fills its own box."""
+    """A frame or the edge of the sheet: spans the image, yet hardly fills its own box."""
     height, width = shape
     spans = (blob.height > 0.9 * height) + (blob.width > 0.9 * width)
     touches = (blob.top <= 1) + (blob.left <= 1) + (blob.bottom >= height - 1) + (blob.right >= width - 1)

@@ -1,4 +1,4 @@
-"""Small pictures of the numbers that somebody should look at, cut from the page."""
+"""Small images of the numbers that somebody should look at, cut from the page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from digitlab.reading.frames import SURE
 from digitlab.reading.picture import open_pages
 from digitlab.reading.results import Number, Reading
 
-# Height of a picture of a number; a page of 60 doubtful ones takes some 150 kB.
+# Height of an image of a number; a page of 60 doubtful ones takes some 150 kB.
 HEIGHT, WIDTH = 96, 480
 
 
@@ -27,10 +27,10 @@ def is_doubtful(number: Number) -> bool:
 
 
 def crops(source: str | Path | np.ndarray | Image.Image, reading: Reading) -> tuple[bytes, ...]:
-    """Cut the doubtful numbers out of the picture that was read.
+    """Cut the doubtful numbers out of the image that was read.
 
     Args:
-        source: the picture.
+        source: the image.
         reading: what was read in it.
 
     Returns:

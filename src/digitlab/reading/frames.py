@@ -42,7 +42,7 @@ def draw_frames(sheet: Image.Image, digits: Sequence[ReadDigit], scale: float) -
     Args:
         sheet: RGB, changed.
         digits: of this page.
-        scale: pixels of the picture for one of the sheet, as boxes are in the picture's.
+        scale: pixels of the image for one of the sheet, as boxes are in the image's.
     """
     width = max(2, round(max(sheet.size) / 600))
     pen = ImageDraw.Draw(sheet)

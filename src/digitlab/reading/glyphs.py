@@ -1,4 +1,4 @@
-"""From a picture to its signs: a 28 x 28 image each, in reading order, with every stage kept for people to see."""
+"""From an image to its signs: a 28 x 28 image each, in reading order, with every stage kept for people to see."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BESIDE = 1.2
 # How likely a lone upright stroke is meant as a 1, and how many of them a page may show.
 LONE, MOST_LONE = 0.9, 3
 # A page shows writing if its best digit is this good, or if its signs hold this share of its dark ink and one of them
-# is at all like a digit, or a sign for sure, such as a letter; else grain, wood, a landscape. Of 352 real pictures with
+# is at all like a digit, or a sign for sure, such as a letter; else grain, wood, a landscape. Of 352 real images with
 # digits the best digit of 19 is worse than the first, and all but two of these, read as nothing, hold 0.96 and more
 # (three are first looked at on their side); of 47 photographs without writing the best is better in one, and six hold
 # half of their ink, with 0.56 at best and, where they hold 0.93 of it, a score of 0.75.
@@ -45,11 +45,11 @@ LOWEST = 0.4
 
 @dataclass(frozen=True)
 class Glyph:
-    """One sign cut out of a picture.
+    """One sign cut out of an image.
 
     Attributes:
         image: (28, 28) uint8, MNIST's geometry.
-        box: left, top, right, bottom in the picture's own pixels, after EXIF rotation.
+        box: left, top, right, bottom in the image's own pixels, after EXIF rotation.
         line: number of its line on the page, from 0.
         probabilities: (18,) float32 over `spotter.CHARACTERS`, as the spotter sees the sign among its neighbours; None
             where it was not asked.
@@ -100,7 +100,7 @@ def find_glyphs(
         picture: the page.
         spotter: ONNX Runtime's session of the spotter; only `single` does without.
         verifier: what looks again at each sign that the spotter found; None for no second look.
-        single: the whole picture is one digit: every piece of it is joined, and the spotter is not asked.
+        single: the whole image is one digit: every piece of it is joined, and the spotter is not asked.
 
     Returns:
         The glyphs in reading order (none on an empty page), and the stages.

@@ -31,7 +31,7 @@ class PageInk:
         noise: standard deviation of the paper's grain, in ink units.
         contrast: how dark the writing usually is, 0..1; 0 where nothing is written.
         inverted: the ink was lighter than the paper.
-        inner: (h, w) bool, a sheet on a darker table less its rim; None where the picture is all sheet.
+        inner: (h, w) bool, a sheet on a darker table less its rim; None where the image is all sheet.
     """
 
     ink: np.ndarray

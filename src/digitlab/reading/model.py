@@ -1,4 +1,4 @@
-"""A network in an ONNX file: opened once, fed pictures, its probabilities calibrated. No Keras, no JAX."""
+"""A network in an ONNX file: opened once, fed images, its probabilities calibrated. No Keras, no JAX."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from digitlab.machine import usable_cores
 from digitlab.probabilities import normalised
 from digitlab.reading.onnx_file import MAX_BYTES, check_file
 
-# Pictures a call: 256 keep the activations within the processor's cache and lose nothing to overhead.
+# Images a call: 256 keep the activations within the processor's cache and lose nothing to overhead.
 BATCH = 256
 BUNDLED = Path(__file__).parent / "bundled"
 
@@ -68,7 +68,7 @@ class OnnxModel:
         return value if math.isfinite(value) else default
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Feed pictures through the network.
+        """Feed images through the network.
 
         Args:
             images: (n, 28, 28) uint8.
@@ -92,7 +92,7 @@ class OnnxModel:
         outputs = np.concatenate(parts) if parts else np.zeros((0, self.classes), np.float32)
         if outputs.shape != (len(images), self.classes):
             raise ReadingError(
-                f"{self.path}: gives {outputs.shape} for {len(images)} pictures, expected {self.classes} values each."
+                f"{self.path}: gives {outputs.shape} for {len(images)} images, expected {self.classes} values each."
             )
         # Written so that nan is refused; probabilities may miss 0 and 1 by rounding.
         if outputs.size and not (outputs.min() >= -1e-3 and outputs.max() <= 1.001):
@@ -114,7 +114,7 @@ def open_model(path: Path, *, threads: int | None = None) -> OnnxModel:
         The model.
 
     Raises:
-        ReadingError: missing, damaged, or not a network over 28 x 28 pictures.
+        ReadingError: missing, damaged, or not a network over 28 x 28 images.
     """
     if not path.exists():
         raise ReadingError(f"{path}: no such model. Name an .onnx file or a finished run's folder.")

@@ -51,7 +51,7 @@ def ink_inside(ink: np.ndarray, blob: Blob) -> np.ndarray:
 
 
 def normalise(ink: np.ndarray) -> np.ndarray:
-    """Turn one digit's ink into the picture a network trained on MNIST knows.
+    """Turn one digit's ink into the image a network trained on MNIST knows.
 
     The shape is cut at half its darkness, its pen brought into MNIST's range by growing or shrinking the outline
     (a distance transform, so corners stay round), and then fitted and centred as LeCun did it.

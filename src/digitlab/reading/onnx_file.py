@@ -1,7 +1,7 @@
 """Whether an ONNX file may be opened at all: its operators and where its weights lie, read off the file's own bytes.
 
 ONNX is Protocol Buffers. What matters here (a graph's nodes, a tensor's place) is reached by walking fields and
-lengths; `onnx` itself would take longer to import than a picture takes to read.
+lengths; `onnx` itself would take longer to import than an image takes to read.
 """
 
 from __future__ import annotations

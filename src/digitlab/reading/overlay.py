@@ -1,4 +1,4 @@
-"""Pictures about a reading: the page with what was read drawn in, and every stage on the way."""
+"""Images about a reading: the page with what was read drawn in, and every stage on the way."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ PANEL, RIM = 520, (200, 200, 200)
 
 
 def annotated(source: str | Path | np.ndarray | Image.Image, reading: Reading) -> Image.Image:
-    """Draw each sign's frame with what was read into the picture, in the colours and lines of the page.
+    """Draw each sign's frame with what was read into the image, in the colours and lines of the page.
 
     A solid blue frame is sure, a dashed orange one below 90 %, a dotted one was refused.
 
     Args:
-        source: the picture that was read.
+        source: the image that was read.
         reading: what was read in it.
 
     Returns:
-        An RGB picture, the pages of a TIFF one below the other; a page of over three megapixels shrunk as it was for
+        An RGB image, the pages of a TIFF one below the other; a page of over three megapixels shrunk as it was for
         reading.
 
     Example:
@@ -42,13 +42,13 @@ def annotated(source: str | Path | np.ndarray | Image.Image, reading: Reading) -
 
 
 def stages_picture(reading: Reading) -> Image.Image:
-    """Show what each step made of the picture, to see why something was misread.
+    """Show what each step made of the image, to see why something was misread.
 
     Args:
         reading: with its stages.
 
     Returns:
-        An RGB picture: grey with the pieces found, paper, ink, mask (rulings in blue), and below the glyphs as the
+        An RGB image: grey with the pieces found, paper, ink, mask (rulings in blue), and below the glyphs as the
         network saw them with what it read.
 
     Example:

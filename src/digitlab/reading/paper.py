@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-# The paper is estimated on a picture of about this many pixels on its long side: strokes average out, shadows stay.
+# The paper is estimated on an image of about this many pixels on its long side: strokes average out, shadows stay.
 SMALL_SIDE = 224
 # Paper darker than this counts as if it were this light: dividing by less would make ink of the grain.
 DARKEST = 80
@@ -149,7 +149,7 @@ def paper_of(grey: np.ndarray) -> np.ndarray:
 
 
 def _filled(small: np.ndarray, size: int) -> np.ndarray:
-    """Fill in every dark thing narrower than `size` pixels; beyond the picture the paper goes on."""
+    """Fill in every dark thing narrower than `size` pixels; beyond the image the paper goes on."""
     from scipy import ndimage
 
     padded = np.pad(small, size, mode="edge")

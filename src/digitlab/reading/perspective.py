@@ -27,7 +27,7 @@ LEAST, MOST = 4.0, 40.0
 AROUND = 0.06
 # The corners are looked for on a copy of this many pixels on its long side.
 COPY = 512
-# The picture's border must be this much darker than much of it, in grey levels, for a sheet to be looked for at all.
+# The image's border must be this much darker than much of it, in grey levels, for a sheet to be looked for at all.
 DARKER = 25
 
 
@@ -67,7 +67,7 @@ def read_straight(picture: Picture, read: ReadAnyWay) -> tuple[list[ReadDigit], 
         read: reads a page, whichever way it is turned.
 
     Returns:
-        The signs (boxes in the picture's own pixels, `upright` ones on the page as it was straightened), the stages,
+        The signs (boxes in the image's own pixels, `upright` ones on the page as it was straightened), the stages,
         the degrees that `read` turned it by, and whether it was straightened.
     """
     straight = straightened(picture)
@@ -91,7 +91,7 @@ def straightened(picture: Picture) -> tuple[Picture, np.ndarray] | None:
 
     Returns:
         The sheet with a little of the table around it, and (3, 3) what brings a point of its own pixels back into the
-        picture's; None where no sheet lies on a table, or it lies straight.
+        image's; None where no sheet lies on a table, or it lies straight.
 
     Example:
         >>> straightened(Picture(np.full((100, 200), 255, np.uint8), (200, 100), 1.0)) is None
@@ -128,14 +128,14 @@ def straightened(picture: Picture) -> tuple[Picture, np.ndarray] | None:
 
 
 def _dark_around(image: object) -> bool:
-    """Whether the picture's border is darker than much of it: most pictures need no closer look."""
+    """Whether the image's border is darker than much of it: most images need no closer look."""
     from PIL import Image
 
     assert isinstance(image, Image.Image)  # noqa: S101
     step = max(1, min(image.size) // 32)
     small = np.asarray(image.reduce(step).convert("L"), np.float32)
     border = np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]])
-    # A sheet is a fifth of its picture at least.
+    # A sheet is a fifth of its image at least.
     return float(np.quantile(small, 0.85) - np.median(border)) > DARKER
 
 

@@ -1,4 +1,4 @@
-"""Open any picture or PDF and hand over its pixels, the right way up and of a bounded size."""
+"""Open any image or PDF and hand over its pixels, the right way up and of a bounded size."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAX_PAGES, MAX_PAGES_OPENED = 1000, 64
 # Fewer pixels than this on the long side are enlarged, so that a one-pixel pen has a shape to measure.
 MIN_SIDE = 160
 
-# EXIF orientation -> what turns the picture upright.
+# EXIF orientation -> what turns the image upright.
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -61,7 +61,7 @@ class Picture:
 
 
 def open_pages(source: str | Path | BinaryIO | np.ndarray | Image.Image) -> Iterator[Picture]:
-    """Yield every page of a picture; all but a TIFF and a PDF have one.
+    """Yield every page of an image; all but a TIFF and a PDF have one.
 
     Pages come one at a time, so a long one never lies in memory whole.
 
@@ -73,7 +73,7 @@ def open_pages(source: str | Path | BinaryIO | np.ndarray | Image.Image) -> Iter
         The pages, in order.
 
     Raises:
-        ReadingError: no such file, not a picture, damaged, or too large.
+        ReadingError: no such file, not an image, damaged, or too large.
 
     Example:
         >>> import numpy as np
@@ -84,12 +84,12 @@ def open_pages(source: str | Path | BinaryIO | np.ndarray | Image.Image) -> Iter
         if isinstance(source, np.ndarray):
             yield _picture(_from_array(source), "array")
         elif isinstance(source, Image.Image):
-            yield _picture(source, "picture")
+            yield _picture(source, "image")
         elif isinstance(source, str | Path):
             yield from _from_file(Path(source), str(source), MAX_PAGES)
         else:
             name = getattr(source, "name", None)
-            yield from _from_file(source, name if isinstance(name, str) else "picture", MAX_PAGES_OPENED)
+            yield from _from_file(source, name if isinstance(name, str) else "image", MAX_PAGES_OPENED)
     except DataError as error:
         raise ReadingError(str(error)) from None
 
@@ -97,7 +97,7 @@ def open_pages(source: str | Path | BinaryIO | np.ndarray | Image.Image) -> Iter
 def _from_file(file: Path | BinaryIO, name: str, most: int) -> Iterator[Picture]:
     """The pages of a file: of a PDF or TIFF all, of anything else the first (an animation shows the same page)."""
     if isinstance(file, Path) and file.is_dir():
-        raise ReadingError(f"{name}: a folder, expected a picture. Name its files, or use a pattern such as *.png.")
+        raise ReadingError(f"{name}: a folder, expected an image. Name its files, or use a pattern such as *.png.")
     if _is_pdf(file):
         from digitlab.reading.pdf import pages_of
 

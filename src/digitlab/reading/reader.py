@@ -1,4 +1,4 @@
-"""Reader: a picture in, its digits out, each with a calibrated confidence and the right to say "not a digit"."""
+"""Reader: an image in, its digits out, each with a calibrated confidence and the right to say "not a digit"."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ DIGITS = tuple("0123456789")
 
 
 class Reader:
-    """Reads pictures with a trained network; owns the opened model.
+    """Reads images with a trained network; owns the opened model.
 
     A network of other classes than the ten digits names single images: each page is one sign, brought to 28 x 28 by the
     same steps, or taken as it is where it has that size, and its text is the class's name.
@@ -60,7 +60,7 @@ class Reader:
         reject: False to name a digit for everything that is found.
 
     Raises:
-        ReadingError: no such model, or not one for 28 x 28 pictures.
+        ReadingError: no such model, or not one for 28 x 28 images.
 
     Example:
         >>> import numpy as np
@@ -88,7 +88,7 @@ class Reader:
         self.reject = reject
 
     def predict(self, images: np.ndarray) -> np.ndarray:
-        """Feed ready 28 x 28 pictures through the network.
+        """Feed ready 28 x 28 images through the network.
 
         Args:
             images: (n, 28, 28) uint8, bright ink on 0, MNIST's geometry.
@@ -106,7 +106,7 @@ class Reader:
         return np.asarray(tempered(self.model.probabilities(_checked(images)), self.temperature), np.float32)
 
     def likeness(self, images: np.ndarray) -> np.ndarray:
-        """Say how much pictures look like any digit at all, whichever.
+        """Say how much images look like any digit at all, whichever.
 
         Args:
             images: (n, 28, 28) uint8, bright ink on 0, MNIST's geometry.
@@ -133,19 +133,19 @@ class Reader:
         single: bool = False,
         keep_stages: bool = True,
     ) -> Reading:
-        """Read every digit of a picture.
+        """Read every digit of an image.
 
         Args:
             source: a file by its name, opened (binary) or as bytes, a Pillow image, or an array (h, w[, 3 or 4]) of
                 uint8.
-            single: the whole picture is one digit, however many pieces it is in.
+            single: the whole image is one digit, however many pieces it is in.
             keep_stages: False to forget each page's stages, so that a file of many pages is read in bounded memory.
 
         Returns:
             The digits in reading order; none on an empty page.
 
         Raises:
-            ReadingError: not a picture, damaged, or too large.
+            ReadingError: not an image, damaged, or too large.
 
         Example:
             >>> Reader().read(np.full((100, 100), 255, np.uint8)).text
@@ -321,7 +321,7 @@ def _checked(images: np.ndarray) -> np.ndarray:
     images = np.asarray(images)
     if images.ndim != 3 or images.shape[1:] != (28, 28) or images.dtype != np.uint8:
         raise ReadingError(
-            f"pictures of shape {images.shape}, {images.dtype}; expected (n, 28, 28) uint8, bright ink on 0. "
+            f"images of shape {images.shape}, {images.dtype}; expected (n, 28, 28) uint8, bright ink on 0. "
             "For a photo use read()."
         )
     return images

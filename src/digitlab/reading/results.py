@@ -1,4 +1,4 @@
-"""What a reading says: signs, lines, numbers; plain values that hold no network and no picture but the glyphs."""
+"""What a reading says: signs, lines, numbers; plain values that hold no network and no image but the glyphs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ReadDigit:
     Attributes:
         digit: 0..9, the best guess, also where it was rejected; None for a separator.
         confidence: calibrated probability that the guess is right, 0..1.
-        box: left, top, right, bottom in the picture's own pixels, after EXIF rotation.
+        box: left, top, right, bottom in the image's own pixels, after EXIF rotation.
         rejected: True where this is taken for no digit; `text` shows `?`.
         reason: why it was rejected, "" where it was not.
         glyph: (28, 28) uint8, what the network saw.
@@ -78,7 +78,7 @@ class Number:
         text: its signs, `?` for a refused one.
         value: what it is worth; None for more than a number, or with a refused sign. See `numbers.value_of`.
         confidence: the probability that every sign of it is right: their product, 0 with a refused one.
-        box: left, top, right, bottom in the picture's own pixels, around all its signs.
+        box: left, top, right, bottom in the image's own pixels, around all its signs.
         line: the number of its line in the reading, from 0.
         page: the number of its page, from 0.
     """
@@ -104,16 +104,16 @@ class Number:
 
 @dataclass(frozen=True, repr=False)
 class Reading:
-    """What stands in a picture.
+    """What stands in an image.
 
     Attributes:
         digits: digits and separators in reading order.
         seconds: how long it took.
         stages: what each step made of each page, to see why something was misread.
-        file: the picture's name, "" for one from memory.
+        file: the image's name, "" for one from memory.
         turned: for each page the degrees by which it was turned clockwise to be read; empty where none was.
         straightened: for each page whether it was photographed from the side, and read as it looks from above.
-        sizes: (width, height) of each page in the picture's own pixels, which boxes count in.
+        sizes: (width, height) of each page in the image's own pixels, which boxes count in.
         spaced: False where a line is one number, whatever its gaps.
 
     Example:
@@ -195,7 +195,7 @@ class Reading:
         return min((digit.confidence for digit in self.digits if not digit.rejected), default=0.0)
 
     def without_stages(self) -> Reading:
-        """Drop the stages: they hold five pictures a page."""
+        """Drop the stages: they hold five images a page."""
         return replace(self, stages=())
 
     def without_words(self) -> Reading:
@@ -209,7 +209,7 @@ class Reading:
         return replace(self, digits=tuple(kept), spaced=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """Turn into what `digitlab read --json` prints for a picture."""
+        """Turn into what `digitlab read --json` prints for an image."""
         return {
             "file": self.file,
             "text": self.text,

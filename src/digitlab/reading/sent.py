@@ -14,7 +14,7 @@ from digitlab.processes import Mapper, Work, plain_loads
 from digitlab.reading.bulk import FileReading, ReadOptions, files_of, open_reader, read_one, reading_of
 from digitlab.reading.reader import Reader, model_file
 
-# Small pictures go together: a piece of work costs a cluster some milliseconds.
+# Small images go together: a piece of work costs a cluster some milliseconds.
 BATCH = 8
 # A file larger than this is not sent.
 MOST_BYTES = 500_000_000
@@ -27,8 +27,8 @@ class Sent:
 
     Attributes:
         result: What was read.
-        annotate: The picture with boxes drawn in, a PNG file; None unless asked for.
-        stages: Pictures of every stage, a PNG file; None unless asked for.
+        annotate: The image with boxes drawn in, a PNG file; None unless asked for.
+        stages: Images of every stage, a PNG file; None unless asked for.
     """
 
     result: FileReading
@@ -96,7 +96,7 @@ def _content(file: Path) -> bytes | str:
     except OSError as error:
         return f"{file}: {error.strerror or error}. Check the file."
     except ValueError as error:
-        return f"{file}: {error}. Name a picture."
+        return f"{file}: {error}. Name an image."
 
 
 def open_reader_of(options: ReadOptions, model: bytes | None) -> tuple[Reader, ReadOptions]:

@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-# A sheet is at least this share of the picture, and this much of the smallest box around it, however that lies.
+# A sheet is at least this share of the image, and this much of the smallest box around it, however that lies.
 MIN_AREA, MIN_FILL = 0.2, 0.8
 # ... or this much where it has four straight sides: photographed aslant, it fills no box.
 MIN_FILL_ASLANT = 0.6
 # Its four sides hold no more than this times its own area; a torn or round one has more corners.
 FOUR_SIDED = 1.08
-# A corner is at the picture's border within this share of the picture's side.
+# A corner is at the image's border within this share of the image's side.
 AT_BORDER = 0.015
 
 
@@ -31,7 +31,7 @@ class Sheet(NamedTuple):
 
 
 def sheet_on_table(grey: np.ndarray) -> Sheet | None:
-    """Find the one light sheet that lies on a dark ground, if that is what the picture shows.
+    """Find the one light sheet that lies on a dark ground, if that is what the image shows.
 
     Without this the table would count as the paper, the sheet as one great light blot. A digit of chalk must not pass
     for a sheet: a sheet is large, nearly fills its own box, leaves a dark rim on all sides and carries dark marks.
@@ -74,7 +74,7 @@ def corners_of_sheet(grey: np.ndarray) -> np.ndarray | None:
 
     Returns:
         (4, 2) float64 of x and y in pixels of `grey`, clockwise from the upper left; None where there is no sheet, it
-        has not four straight sides, or the picture does not show all of them.
+        has not four straight sides, or the image does not show all of them.
 
     Example:
         >>> photo = np.full((128, 128), 40, np.float32); photo[20:100, 30:110] = 210
@@ -89,7 +89,7 @@ def corners_of_sheet(grey: np.ndarray) -> np.ndarray | None:
     if corners is None:
         return None
     corners = corners / seen.whole.shape[::-1]
-    # A side along the picture's border is where the picture ends, not the sheet.
+    # A side along the image's border is where the image ends, not the sheet.
     at_border = np.stack([corners < AT_BORDER, corners > 1 - AT_BORDER])
     if (at_border & np.roll(at_border, -1, axis=1)).any():
         return None
@@ -97,7 +97,7 @@ def corners_of_sheet(grey: np.ndarray) -> np.ndarray | None:
 
 
 class _Seen(NamedTuple):
-    """A sheet on a small copy of the picture: itself, less its rim, what surely is table, and the grey between."""
+    """A sheet on a small copy of the image: itself, less its rim, what surely is table, and the grey between."""
 
     whole: np.ndarray
     inner: np.ndarray

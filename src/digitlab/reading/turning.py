@@ -282,7 +282,7 @@ def _accepted(signs: list[ReadDigit]) -> int:
 def _may_be_ruled(signs: list[ReadDigit], stages: Stages) -> bool:
     """Whether looking for rulings is worth its 30 ms: little was read, or a piece is as long as a ruling.
 
-    A digit that fills its picture is no ruled page, however long its strokes are beside the picture; and lines across
+    A digit that fills its image is no ruled page, however long its strokes are beside the image; and lines across
     digits that are read for sure are no reason to turn them.
     """
     if len(signs) >= FEWEST and _surety(signs) > FINE:

@@ -171,7 +171,7 @@ def worse_strip(image: npt.NDArray[np.uint8], kind: str, strengths: int) -> byte
 
 
 def weight_sheet(weights: npt.NDArray[np.floating], units: Integers, columns: int) -> bytes:
-    """Draw the weights into some units as pictures: blue for ink that speaks for it, vermillion against.
+    """Draw the weights into some units as images: blue for ink that speaks for it, vermillion against.
 
     Strength is in the transparency, so that the images sit on a light and on a dark page.
 

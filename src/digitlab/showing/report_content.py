@@ -45,7 +45,7 @@ class ReportContent:
         parameters: how many numbers the model learned.
         recipe_changes: field -> the value the named recipe has, for each field that this run set differently.
         first_weights: float (height, width, units), the first layer's weights where it looks at the image itself:
-            of the picture's own size where it is dense, of its window's where it is a convolution.
+            of the image's own size where it is dense, of its window's where it is a convolution.
         corruptions: kind -> accuracy by rising strength, each in [0, 1], where that was measured.
     """
 

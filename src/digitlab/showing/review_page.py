@@ -1,4 +1,4 @@
-"""One page to correct what was read in many pictures: it needs no server, and hands out the corrected table."""
+"""One page to correct what was read in many images: it needs no server, and hands out the corrected table."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from digitlab.showing.html import fill
 
 
 def review_items(file: str, photo: int, reading: Reading, pictures: Sequence[bytes]) -> list[dict[str, Any]]:
-    """Say what the page shows of one picture: its numbers in reading order, groups without a digit left out.
+    """Say what the page shows of one image: its numbers in reading order, groups without a digit left out.
 
     Args:
-        file: the picture's name.
+        file: the image's name.
         photo: its place among all.
         reading: what was read.
         pictures: a JPEG for each of its numbers, or empty bytes.
@@ -52,7 +52,7 @@ def render_review(items: Iterable[dict[str, Any]], errors: Sequence[str], *, fil
         HTML that asks nobody for anything.
 
     Example:
-        >>> "not a picture" in render_review([], ["a.png: not a picture"], files=1, model="digits")
+        >>> "not an image" in render_review([], ["a.png: not an image"], files=1, model="digits")
         True
     """
     return fill(

@@ -213,7 +213,7 @@ def findings(content: ReportContent) -> list[str]:
     if e.doubtful_mistakes:
         count, one = len(e.doubtful_mistakes), len(e.doubtful_mistakes) == 1
         said.append(
-            f"{count:,} of its {errors:,} mistakes {'is' if one else 'are'} on {'a picture' if one else 'pictures'} "
+            f"{count:,} of its {errors:,} mistakes {'is' if one else 'are'} on {'an image' if one else 'images'} "
             f"whose official label people doubt (marked †); the official label counts all the same."
         )
     return said

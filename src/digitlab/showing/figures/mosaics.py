@@ -1,4 +1,4 @@
-"""Figures made of pictures: samples, predictions and mistakes, each as one mosaic with a caption under every tile.
+"""Figures made of images: samples, predictions and mistakes, each as one mosaic with a caption under every tile.
 
 A grid of a hundred `imshow` axes takes Matplotlib more than a second; one mosaic with a hundred captions takes a tenth.
 """
@@ -220,7 +220,7 @@ def draw_mistakes(
     if any(marked):
         title += "\n† people do not agree with the official label"
     if not len(mistakes):
-        title = "Misclassified pictures"
+        title = "Misclassified images"
     colours = [GREEN if mark else VERMILLION for mark in marked]
     ax = draw_pictures(images[shown], captions, colours=colours, columns=10, title=title, ax=ax)
     if not len(mistakes):

@@ -131,7 +131,7 @@ def draw_confusion(
         # The square root lets a single mistake be told from none beside a cell of a dozen.
         norm=PowerNorm(0.5, vmin=0, vmax=top),
         cbar_kws={
-            "label": "mistakes, % of the true class" if by == "row" else "mistakes, pictures",
+            "label": "mistakes, % of the true class" if by == "row" else "mistakes, images",
             "shrink": 0.7,
             "aspect": 30,
             "pad": 0.02,
@@ -156,7 +156,7 @@ def draw_confusion(
     bar.set_label(bar.ax.get_ylabel(), color=FAINT, fontsize=10)
     ax.set_xlabel("read as", color=FAINT, fontsize=10)
     ax.set_ylabel("true class", color=FAINT, fontsize=10)
-    headline(ax, "Confusion matrix, % of each row" if by == "row" else "Confusion matrix, test pictures")
+    headline(ax, "Confusion matrix, % of each row" if by == "row" else "Confusion matrix, test images")
     return ax
 
 
@@ -202,7 +202,7 @@ def draw_reliability(
         axes = list(figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": [3.2, 1]}))
     diagram, histogram = axes
     dress(diagram, title="Reliability: is it as often right as it is sure?", ylabel="right, %")
-    dress(histogram, xlabel="confidence, %", ylabel="pictures")
+    dress(histogram, xlabel="confidence, %", ylabel="images")
     diagram.plot([0, 100], [0, 100], color=FAINT, linewidth=1, linestyle=(0, (4, 3)), label="as sure as right")
     series = [("before calibration", before, BLUE, "o", -1)]
     if after is not None:

@@ -46,7 +46,7 @@ const Checklist = (() => {
     field.setAttribute("aria-label", item.byHand ? `Missed number in ${item.file}` : `Number in ${item.file}, read as ${item.text}`);
     const where = make("span", { className: "where", textContent: item.file.split("/").pop(), title: item.file });
     const said = make("span", { className: "sure-words" });
-    const picture = item.crop ? make("img", { src: item.crop, alt: "" }) : make("span", { className: "blank", textContent: item.byHand ? "not found" : "no picture" });
+    const picture = item.crop ? make("img", { src: item.crop, alt: "" }) : make("span", { className: "blank", textContent: item.byHand ? "not found" : "no image" });
     item.row = make("li", { className: "check-row" }, make("span", { className: "crop" }, picture), field, make("span", { className: "notes" }, said, where));
     Object.assign(item.row, { item });
     Object.assign(item, { field, said });
