@@ -50,7 +50,7 @@ def tune(
     ] = None,
     jobs: Annotated[
         int | None,
-        typer.Option(help="Trials at a time, each on its own core. (default: one a core)", show_default=False),
+        typer.Option(help="Trials at a time, each on its own core. (default: one per core)", show_default=False),
     ] = None,
     scheduler: Annotated[
         str | None, typer.Option(help="Train trials on a Dask cluster: tcp://HOST:8786.", show_default=False)
