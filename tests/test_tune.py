@@ -23,9 +23,11 @@ from helpers.command import environment, in_process, without_figures
 from digitlab.data import Dataset, Split
 from digitlab.errors import DigitlabError, RecipeError, RunError
 from digitlab.learning import recipe
+from digitlab.learning.models import build
 from digitlab.processes import Work
 from digitlab.runs.recipe_file import load_recipe
 from digitlab.searching import elsewhere
+from digitlab.searching.finalists import SEEDS
 from digitlab.searching.ranges import parameters_of, parse, space, suggest
 from digitlab.searching.study import opened, results, validation_accuracy
 from digitlab.searching.tuning import Tuned, tune
@@ -45,6 +47,7 @@ def tuned(little: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Tuned:
         return tune(
             "linear",
             trials=7,
+            finalists=3,
             seeds=2,
             study="mine",
             jobs=1,
@@ -58,9 +61,14 @@ def tuned(little: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Tuned:
 def test_a_search_keeps_every_trial_and_judges_the_best_beside_the_first(tuned: Tuned, little: Dataset) -> None:
     assert [trial.number for trial in tuned.trials] == list(range(7))
     assert tuned.trials[0].recipe.peak_rate == pytest.approx(recipe("linear").peak_rate)
-    assert tuned.best is not None and tuned.best.accuracy == max(
-        t.accuracy or 0 for t in tuned.trials if t.state == "complete"
-    )
+    assert tuned.best is not None and tuned.best.state == "complete"
+    accuracies = sorted((t.accuracy or 0 for t in tuned.trials if t.state == "complete"), reverse=True)
+    assert sorted((tuned.trials[n].accuracy or 0 for n in tuned.further), reverse=True) == accuracies[:3]
+    assert max(tuned.further, key=lambda n: sum(tuned.further[n])) == tuned.best.number
+    again = dataclasses.replace(tuned.best.recipe, seed=tuned.best.recipe.seed + SEEDS[1])
+    alone = validation_accuracy(build(again), again, little, "auto", lambda *_: None)
+    assert tuned.further[tuned.best.number][1] == pytest.approx(alone)
+    assert json.loads((tuned.path / "best.json").read_text())["further_seeds"] == list(tuned.further[tuned.best.number])
     assert {trial.recipe.batch_size for trial in tuned.trials} == {200}
     assert tuned.judged is not None and tuned.comparison is not None
     start, best = tuned.judged
@@ -84,6 +92,7 @@ def test_the_page_shows_it_and_needs_nothing_else(tuned: Tuned) -> None:
     for name in ("log2", "hidden"):
         assert f'<th scope="row">{name}' not in page
     assert "peak_rate" in page and "mine-start" in page
+    assert "3 were trained with two further seeds" in page
 
 
 def test_a_study_goes_on_where_it_stopped(tuned: Tuned, little: Dataset) -> None:
@@ -93,9 +102,11 @@ def test_a_study_goes_on_where_it_stopped(tuned: Tuned, little: Dataset) -> None
         "folder": tuned.path.parents[1],
         "study": "mine",
         "seeds": 0,
+        "finalists": 3,
         "jobs": 1,
     }
     again = tune("linear", trials=7, **options, **NUMBERS)
+    assert again.further == tuned.further and again.best == tuned.best
     assert [t.parameters for t in again.trials] == [t.parameters for t in tuned.trials]
     more = tune("linear", trials=8, **options, **NUMBERS)
     assert len(more.trials) == 8 and more.judged is None
@@ -119,8 +130,9 @@ def test_a_trial_sees_no_test_image_writes_no_run_and_compiles_nothing_new(littl
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
         found = tune(
-            "mlp", trials=4, seeds=0, jobs=1, study="blind", data=blind, epochs=2, folder=tmp_path, batch_size=100,
-            fix={"hidden": "6", "batch_size": ""}, on_trial=lambda trial, best: trials.append(trial.number),
+            "mlp", trials=4, seeds=0, finalists=0, jobs=1, study="blind", data=blind, epochs=2, folder=tmp_path,
+            batch_size=100, fix={"hidden": "6", "batch_size": ""},
+            on_trial=lambda trial, best: trials.append(trial.number),
         )  # fmt: skip
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
@@ -145,7 +157,6 @@ def test_a_trial_that_was_killed_is_given_up(little: Dataset, tmp_path: Path) ->
 def test_poor_trials_are_pruned_between_epochs(
     little: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from digitlab.learning.models import build
     from digitlab.searching.study import train_trial
 
     start, ranges = space(recipe("linear", epochs=6), {}, NUMBERS["fix"])
@@ -172,19 +183,19 @@ def test_a_trial_that_diverges_is_pruned_and_the_search_goes_on(little: Dataset,
 def test_trials_side_by_side_are_trained_as_alone_and_kept_in_order(
     little: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from digitlab.learning.models import build
     from digitlab.searching import tuning
 
     monkeypatch.setattr(tuning, "usable_cores", lambda: [0, 1])
     told: list[int] = []
     found = tune(
-        "linear", trials=3, seeds=0, jobs=2, study="two", data=little, epochs=2, folder=tmp_path,
+        "linear", trials=3, seeds=0, finalists=2, jobs=2, study="two", data=little, epochs=2, folder=tmp_path,
         on_trial=lambda trial, _: told.append(trial.number), **NUMBERS,
     )  # fmt: skip
     assert told == [0, 1, 2] == [trial.number for trial in found.trials]
     for trial in found.trials:
         alone = validation_accuracy(build(trial.recipe), trial.recipe, little, "auto", lambda *_: None)
         assert trial.state == "complete" and trial.accuracy == pytest.approx(alone)
+    assert len(found.further) == 2 and {len(values) for values in found.further.values()} == {2}
 
 
 def test_a_search_that_is_done_starts_no_process(
@@ -196,7 +207,8 @@ def test_a_search_that_is_done_starts_no_process(
     monkeypatch.setattr(tuning, "usable_cores", lambda: [0, 1])
     monkeypatch.delattr(pieces, "Pool")
     folder = tuned.path.parents[1]
-    again = tune("linear", trials=7, seeds=0, study="mine", data=little, epochs=4, folder=folder, **NUMBERS)
+    options: dict[str, Any] = {"study": "mine", "data": little, "epochs": 4, "folder": folder}
+    again = tune("linear", trials=7, seeds=0, finalists=3, **options, **NUMBERS)
     assert again.best == tuned.best
 
 
@@ -277,6 +289,7 @@ def test_the_command(little: Dataset, tmp_path: Path) -> None:
         (["--seeds", "1"], "--seeds: got 1"),
         (["--trials", "0"], "--trials: got 0"),
         (["--jobs", "0"], "--jobs: got 0"),
+        (["--finalists", "-1"], "--finalists: got -1"),
     ):
         done = in_process("tune", *wrong, cwd=tmp_path)
         assert done.returncode == 2 and message in done.stderr

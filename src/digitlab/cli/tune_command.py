@@ -55,6 +55,9 @@ def tune(
     scheduler: Annotated[
         str | None, typer.Option(help="Train trials on a Dask cluster: tcp://HOST:8786.", show_default=False)
     ] = None,
+    finalists: Annotated[
+        int, typer.Option(help="Best trials trained with two further seeds before one is chosen; 0 for none.")
+    ] = 5,
     seeds: Annotated[int, typer.Option(help="Seeds of both recipes, judged on test at the end; 0 judges nothing.")] = 3,
     data: Annotated[str | None, typer.Option(help="As for `digitlab train`.")] = None,
     validation: Annotated[int, typer.Option(help="Training images kept for validation.")] = 5000,
@@ -82,6 +85,9 @@ def tune(
         if stage == "search":
             if scheduler is None and min(jobs or trials, trials, len(usable_cores())) == 1:
                 startup.import_keras_quickly()
+        elif stage == "finalists":
+            if not quiet:
+                print("training the best trials with two further seeds, on the validation images", file=sys.stderr)
         elif not quiet:
             print(f"training {seeds} seeds of both recipes; each is judged on the test images once", file=sys.stderr)
 
@@ -95,6 +101,7 @@ def tune(
                 fix=_pairs("fix", fix, needs_value=False),
                 study=study,
                 storage=storage,
+                finalists=finalists,
                 seeds=seeds,
                 data=data,
                 validation=validation,
@@ -110,6 +117,7 @@ def tune(
     except RecipeError as error:
         own = error.field in (
             "trials",
+            "finalists",
             "seeds",
             "jobs",
             "validation",
@@ -171,6 +179,7 @@ def summary(tuned: Tuned) -> dict[str, Any]:
         else {
             "trial": tuned.best.number,
             "validation_accuracy": tuned.best.accuracy,
+            "further_seeds": list(tuned.further.get(tuned.best.number, ())),
             "recipe": tuned.best.recipe.to_dict(),
         },
         "importance": dict(tuned.importance),
@@ -199,6 +208,10 @@ def closing_words(tuned: Tuned) -> str:
             f"best   trial {tuned.best.number}, {100 * (tuned.best.accuracy or 0):.2f} % of the validation images "
             f"({states.count('complete')} trials complete, {states.count('pruned')} stopped early)"
         )
+        again = tuned.further.get(tuned.best.number)
+        if again:
+            of = f"{len(again)} further seeds, the best of {len(tuned.further)} trials trained again"
+            lines.append(f"       {100 * sum(again) / len(again):.2f} % with {of}")
         fields = changed(tuned.best.recipe, tuned.start)
         lines += [f"       {name:<16} {_short(value)}" for name, value in fields.items()]
     if tuned.comparison is not None:

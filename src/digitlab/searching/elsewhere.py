@@ -78,18 +78,7 @@ def search_at(
             _say_alive(study, [trial])
             yield one.to_dict(), medians([t.intermediate_values for t in found if t.state == TrialState.COMPLETE])
 
-    sent = None
-    if not bundled:  # the test images stay here
-        sent = dataclasses.replace(data, test=Split(data.test.images[:0], data.test.labels[:0]))
-    work = Work(
-        TrialData,
-        (sent, len(data.validation), engine),
-        train_trial,
-        seconds=SECONDS,
-        memory=MEMORY,
-        ahead=1,
-        packages=PACKAGES,
-    )
+    work = work_on(data, engine, bundled=bundled)
     deaths = 0
     try:
         for answer in _while_alive(study, asked, place.map(work, pieces())):
@@ -106,6 +95,22 @@ def search_at(
     finally:
         for trial in asked:
             study.tell(trial, state=TrialState.FAIL)
+
+
+def work_on(data: Dataset, engine: str, *, bundled: bool) -> Work:
+    """Training recipes on these images; `bundled` ones are where digitlab is, and not sent."""
+    sent = None
+    if not bundled:  # the test images stay here
+        sent = dataclasses.replace(data, test=Split(data.test.images[:0], data.test.labels[:0]))
+    return Work(
+        TrialData,
+        (sent, len(data.validation), engine),
+        train_trial,
+        seconds=SECONDS,
+        memory=MEMORY,
+        ahead=1,
+        packages=PACKAGES,
+    )
 
 
 def _ask(study: optuna.Study) -> optuna.trial.Trial:

@@ -22,6 +22,8 @@ from digitlab.runs.recipe_file import save_recipe
 from digitlab.runs.register import check_name, runs_folder
 from digitlab.runs.training import Watcher
 from digitlab.searching.elsewhere import search_at
+from digitlab.searching.finalists import best_of, further_seeds
+from digitlab.searching.finalists import finalists as best_trials
 from digitlab.searching.ranges import Range, space
 from digitlab.searching.study import OnTrial, TrialResult, best, data_sha256, opened, results, search
 from digitlab.showing.study_page import StudyContent, StudyTrial, render_study
@@ -43,7 +45,9 @@ class Tuned:
         start: The recipe it began with.
         ranges: What was searched.
         trials: All with a recipe, by number.
-        best: The best complete one; None if none is.
+        best: The complete one with the best validation accuracy, of the finalists over their further seeds; None if
+            none is complete.
+        further: Of each finalist, its validation accuracies with further seeds; empty where there were none.
         importance: Share of the spread in accuracy that each parameter explains; empty with fewer than 4 trials.
         judged: Start and best over several seeds, on the test images; None if nothing was judged.
         comparison: Their difference; None if nothing was judged, or the best is the start.
@@ -56,6 +60,7 @@ class Tuned:
     trials: tuple[TrialResult, ...]
     best: TrialResult | None
     importance: Mapping[str, float]
+    further: Mapping[int, tuple[float, ...]] = dataclasses.field(default_factory=dict)
     judged: tuple[Group, Group] | None = None
     comparison: GroupComparison | None = None
 
@@ -74,6 +79,7 @@ def tune(
     fix: Mapping[str, str] | None = None,
     study: str | None = None,
     storage: str | None = None,
+    finalists: int = 5,
     seeds: int = 3,
     data: str | Path | Dataset | None = None,
     validation: int = 5000,
@@ -96,6 +102,8 @@ def tune(
         fix: Values by field that is not searched; an empty text fixes it at the recipe's own.
         study: Its name; one that is there already is resumed or joined.
         storage: None for a journal file in the study's folder, or ``postgresql://...`` for any number of machines.
+        finalists: How many of the best trials are trained with two further seeds before one is chosen, as the best of
+            many by one seed is the luckiest; 0 or 1 for none.
         seeds: Of the best recipe and the first one, judged on test at the end; 0 judges nothing.
         data: As for `digitlab.train`.
         validation: As for `digitlab.train`; at least 1.
@@ -106,7 +114,7 @@ def tune(
         folder: Where runs live; the study is in its sub-folder ``studies``.
         on_trial: Called after each trial with it and the best so far.
         watcher: Makes a watcher for each of the last runs.
-        on_stage: Called with "search" and "judge" when these begin.
+        on_stage: Called with "search", "finalists" and "judge" when these begin.
         **changes: Fields of the recipe to begin with.
 
     Returns:
@@ -123,6 +131,8 @@ def tune(
     start, ranges = space(make_recipe(recipe, **changes), search_in or {}, fix or {})
     if trials < 1:
         raise RecipeError.of("trials", trials, "at least 1")
+    if finalists < 0:
+        raise RecipeError.of("finalists", finalists, "of at least 0")
     if seeds == 1 or seeds < 0:
         raise RecipeError.of("seeds", seeds, "0 or at least 2; one seed says nothing of chance")
     if jobs is not None and jobs < 1:
@@ -146,9 +156,18 @@ def tune(
             search_at(place, kept, start, ranges, dataset, bundled=data is None, **limits)
         found = results(kept)
         tuned = Tuned(name, path, start, ranges, tuple(found), best(found), _importance(kept, found))
+        chosen = best_trials(found, finalists)
+        if len(chosen) > 1 and not tuned.others:
+            if on_stage:
+                on_stage("finalists")
+            where: dict[str, Any] = {"engine": engine, "place": place, "bundled": data is None}
+            further = further_seeds(kept, chosen, dataset, **where)
+            tuned = dataclasses.replace(tuned, best=best_of(chosen, further), further=further)
     path.mkdir(parents=True, exist_ok=True)
     if tuned.best is not None:
         about = {"study": name, "trial": tuned.best.number, "validation_accuracy": tuned.best.accuracy}
+        if tuned.best.number in tuned.further:
+            about["further_seeds"] = list(tuned.further[tuned.best.number])
         save_recipe(best_recipe(tuned), path / "best.json", **about)
         if seeds and not tuned.others:
             if on_stage:
@@ -181,6 +200,7 @@ def _content(tuned: Tuned) -> StudyContent:
             for t in tuned.trials
         ),
         best=tuned.best.number if tuned.best else None,
+        further=tuned.further,
         importance=tuned.importance,
         judged=tuple((group.name, group.spread) for group in tuned.judged or ()),
         words=tuned.comparison.words if tuned.comparison else "",

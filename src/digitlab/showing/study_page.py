@@ -53,6 +53,7 @@ class StudyContent:
         importance: Share of the spread in accuracy that each parameter explains.
         judged: Name and spread of test accuracies of the first recipe's seeds and the best one's; empty if not judged.
         words: Their difference, in words.
+        further: By number of a trial, its validation accuracies with further seeds; empty if none was trained again.
     """
 
     name: str
@@ -63,6 +64,7 @@ class StudyContent:
     importance: Mapping[str, float] = field(default_factory=dict)
     judged: Sequence[tuple[str, Spread]] = ()
     words: str = ""
+    further: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ def render_study(content: StudyContent) -> str:
         styles=("style.css", "runs.css", "study.css"),
         scripts=("runs.js", "charts.js"),
         c=content,
+        further=[(number, sum(values) / len(values)) for number, values in content.further.items()],
         best=next((trial for trial in content.trials if trial.number == content.best), None),
         ranked=ranked,
         counts={state: sum(t.state == state for t in content.trials) for state in ("complete", "pruned", "failed")},
