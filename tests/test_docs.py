@@ -95,8 +95,7 @@ def test_every_block_of_a_page_works(
     monkeypatch.setattr("digitlab.showing.figures.process.Drawer", NoDrawer)
     monkeypatch.setenv("PYTHONPATH", path_without_figures(tmp_path_factory.mktemp("start")))
     # A trial on each core would import Keras in each of their processes; tests/test_tune.py has that.
-    for module in ("digitlab.searching.tuning", "digitlab.cli.tune_command"):
-        monkeypatch.setattr(f"{module}.usable_cores", lambda: [0])
+    monkeypatch.setattr("digitlab.searching.tuning.usable_cores", lambda: [0])
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DIGITLAB_RUNS", raising=False)
     found = pages.blocks(page.read_text("utf-8"))

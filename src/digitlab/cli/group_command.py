@@ -48,7 +48,7 @@ def train_group(
         if name not in began:
             began.append(name)
         if not quiet:
-            _say(name, message)
+            say(name, message)
 
     def kept() -> str:
         run = getattr(watchers[-1], "run", None) if watchers else None
@@ -70,7 +70,7 @@ def train_group(
     print(json.dumps(summary(group)) if as_json else closing_words(group))
 
 
-def _say(name: str, message: dict[str, Any]) -> None:
+def say(name: str, message: dict[str, Any]) -> None:
     """A line per epoch, with the seed it belongs to in front."""
     from rich.console import Console
 

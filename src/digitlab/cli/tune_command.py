@@ -14,7 +14,6 @@ import typer
 from digitlab.cli.errors import fail
 from digitlab.cli.scheduler import cluster_at
 from digitlab.errors import RecipeError
-from digitlab.machine import usable_cores
 
 if TYPE_CHECKING:
     from digitlab.searching.study import TrialResult
@@ -71,7 +70,9 @@ def tune(
 ) -> None:
     """Search for a better recipe on validation images; judge it once on test, beside the first one."""
     from digitlab import startup
+    from digitlab.cli.group_command import say
     from digitlab.cli.progress import Lines, Quiet
+    from digitlab.searching.tuning import trials_at_once
     from digitlab.searching.tuning import tune as search_and_judge
 
     kept: list[Any] = []
@@ -83,7 +84,7 @@ def tune(
 
     def on_stage(stage: str) -> None:
         if stage == "search":
-            if scheduler is None and min(jobs or trials, trials, len(usable_cores())) == 1:
+            if scheduler is None and trials_at_once(jobs, trials) == 1:
                 startup.import_keras_quickly()
         elif stage == "finalists":
             if not quiet:
@@ -111,6 +112,7 @@ def tune(
                 place=stack.enter_context(cluster_at(scheduler)) if scheduler else None,
                 on_trial=on_trial,
                 on_stage=on_stage,
+                on_event=None if quiet else say,
                 watcher=Quiet if quiet else Lines,
                 **({} if epochs is None else {"epochs": epochs}),
             )

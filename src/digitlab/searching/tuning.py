@@ -17,7 +17,7 @@ from digitlab.learning.recipe import Recipe
 from digitlab.learning.recipe import recipe as make_recipe
 from digitlab.machine import usable_cores
 from digitlab.runs.group_training import train_group
-from digitlab.runs.parallel import LocalProcesses, Place
+from digitlab.runs.parallel import LocalProcesses, OnEvent, Place
 from digitlab.runs.recipe_file import save_recipe
 from digitlab.runs.register import check_name, runs_folder
 from digitlab.runs.training import Watcher
@@ -89,6 +89,7 @@ def tune(
     place: Place | None = None,
     on_trial: OnTrial | None = None,
     watcher: Callable[[], Watcher] | None = None,
+    on_event: OnEvent | None = None,
     on_stage: Callable[[str], None] | None = None,
     **changes: Any,
 ) -> Tuned:
@@ -108,12 +109,13 @@ def tune(
         data: As for `digitlab.train`.
         validation: As for `digitlab.train`; at least 1.
         engine: As for `digitlab.train`.
-        jobs: How many trials, and then last runs, at a time, each in a process of its own on its share of the cores;
-            None for as many as there are cores. With 1 all are trained in this process.
+        jobs: How many trials, and then last runs, at a time, each in a process of its own; a trial on one core, a last
+            run on its share of them. None for as many as there are cores. With 1 all are trained in this process.
         place: Where to train trials and last runs instead: a `digitlab.Cluster`.
         folder: Where runs live; the study is in its sub-folder ``studies``.
         on_trial: Called after each trial with it and the best so far.
-        watcher: Makes a watcher for each of the last runs.
+        watcher: Makes a watcher for each of the last runs; elsewhere than in this process `on_event` is called instead.
+        on_event: As for `digitlab.train_group`.
         on_stage: Called with "search", "finalists" and "judge" when these begin.
         **changes: Fields of the recipe to begin with.
 
@@ -132,14 +134,13 @@ def tune(
     if trials < 1:
         raise RecipeError.of("trials", trials, "at least 1")
     if finalists < 0:
-        raise RecipeError.of("finalists", finalists, "of at least 0")
+        raise RecipeError.of("finalists", finalists, "at least 0")
     if seeds == 1 or seeds < 0:
         raise RecipeError.of("seeds", seeds, "0 or at least 2; one seed says nothing of chance")
     if jobs is not None and jobs < 1:
         raise RecipeError.of("jobs", jobs, "at least 1: how many trials to train at a time")
-    jobs = min(jobs or trials, trials, len(usable_cores()))
-    if place is None and jobs > 1:
-        place = LocalProcesses(jobs)
+    if place is None and trials_at_once(jobs, trials) > 1:
+        place = LocalProcesses(trials_at_once(jobs, trials))
     name = study or f"{start.name}-{datetime.datetime.now(datetime.UTC).astimezone():%Y%m%d-%H%M%S}"
     check_name(name)
     dataset = data if isinstance(data, Dataset) else load(data, validation=validation)
@@ -172,10 +173,16 @@ def tune(
         if seeds and not tuned.others:
             if on_stage:
                 on_stage("judge")
-            options = {"data": data, "validation": validation, "engine": engine, "folder": folder, "place": place}
+            options: dict[str, Any] = {"data": data, "validation": validation, "engine": engine, "folder": folder}
+            options |= {"place": place, "on_event": on_event}
             tuned = _judged(tuned, seeds, watcher or Watcher, options)
     write_atomically(path / "study.html", render_study(_content(tuned)))
     return tuned
+
+
+def trials_at_once(jobs: int | None, trials: int) -> int:
+    """How many trials of a search are trained side by side; 1 for one after another, in this process."""
+    return min(jobs or trials, trials, len(usable_cores()))
 
 
 def _judged(tuned: Tuned, seeds: int, watcher: Callable[[], Watcher], options: dict[str, Any]) -> Tuned:

@@ -29,8 +29,8 @@ MAX_HELD = 16 * MAX_BODY
 BODY_SECONDS = 60
 STRETCH = 5
 LEAST = 40_000
-# Who finds no room waits so long and asks once more before hearing it: 200 clients who ask again at once were told 360
-# times a second to come again, which took a third of a core from those who read.
+# Who finds no room waits so long and looks once more before hearing it: saying no to 200 clients who ask again at once
+# took more of the processor than was good for those who read (docs/log.md).
 HELD_SECONDS = 0.7
 # An answer must be taken by then.
 ANSWER_SECONDS = 60
