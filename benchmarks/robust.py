@@ -45,7 +45,8 @@ def operations() -> str:
         "`translate`, and turned, sized and slanted less far than in `rotate`, `scale` and `shear`); and in "
         f"{100 * recipe.disturb:.0f} % of the images `learning/disturb.py`: {'; '.join(OPERATIONS.values())}. Inside "
         "the model, without parameters: local contrast (`learning/input_layers.py`), which takes away paper, shade and "
-        f"polarity. For choosing: `benchmarks/own_damage.py` on validation images ({', '.join(DAMAGE)}). Judged on: "
+        "polarity, and that of the image after a median of three. For choosing: `benchmarks/own_damage.py` on "
+        f"validation images ({', '.join(DAMAGE)}). Judged on: "
         "the fifteen corruptions of MNIST-C by the authors' functions and parameters (`benchmarks/mnist_c.py`)."
     )
 

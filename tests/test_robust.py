@@ -54,6 +54,20 @@ def test_local_contrast_does_not_see_polarity_paper_or_shade(small: Dataset) -> 
     assert contrast(0.2 * ink).max() > 0.33 * as_it_is.max()
 
 
+def test_calm_channels_see_the_image_without_specks(small: Dataset) -> None:
+    ink = small.test.images[:4].astype(np.float32) / 255
+    seen = np.asarray(local_contrast((5,), 0.1, calm=(5,))(ink[..., None]))
+    still = ndimage.median_filter(ndimage.median_filter(ink, (1, 1, 3)), (1, 3, 1))
+    inside = slice(5, 23)  # further out the means take in the rim, where the median is of two
+    np.testing.assert_allclose(seen[..., 1][:, inside, inside], contrast(still)[:, inside, inside, 0], atol=1e-4)
+    np.testing.assert_array_equal(seen[..., 0], contrast(ink)[..., 0])
+    speck = np.zeros((1, 28, 28, 1), np.float32)
+    speck[0, 14, 14] = 1
+    wide = np.asarray(local_contrast((5,), 0.1, calm=(5,))(speck))
+    assert wide[..., 0].max() > 1
+    assert wide[..., 1].max() < 1e-5
+
+
 def test_plain_keras_loads_the_model(small: Dataset, tmp_path: Path) -> None:
     model = build(recipe("robust"))
     model.save(tmp_path / "model.keras")

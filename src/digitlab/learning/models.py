@@ -206,13 +206,13 @@ def contrast(recipe: Recipe, classes: int) -> Any:
 
     Example:
         >>> contrast(Recipe(network="contrast", batch_norm=True), classes=10).count_params()
-        213546
+        214122
     """
     layers = import_keras().layers
     return import_keras().Sequential(
         [
             *_pixels(recipe),
-            local_contrast((3, 5, 9), 0.1),
+            local_contrast((3, 5, 9), 0.1, calm=(5, 9)),
             *_convolution(recipe, 32),
             layers.MaxPooling2D(),
             *_convolution(recipe, 64),
