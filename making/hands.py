@@ -8,6 +8,7 @@ hand with many pens.
 from __future__ import annotations
 
 import gzip
+import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -85,11 +86,13 @@ def centre_lines_of(part: str, split: Split) -> list[list[np.ndarray]]:
     file = CACHE / f"centre-lines-{part}.npz"
     if not file.is_file():
         clouds = [_of_image(image) for image in split.images]
+        unfinished = CACHE / f"{os.getpid()}-{file.name}"  # several processes may begin at once
         np.savez(
-            file,
+            unfinished,
             points=np.concatenate(clouds).astype(np.float16),
             ends=np.cumsum([len(cloud) for cloud in clouds]),
         )
+        unfinished.replace(file)
     kept = np.load(file)
     clouds = np.split(kept["points"].astype(np.float32), kept["ends"][:-1])
     return [[clouds[i] for i in np.flatnonzero(split.labels == digit) if len(clouds[i]) > 8] for digit in range(10)]

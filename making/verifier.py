@@ -182,6 +182,9 @@ def store(exported: Path, out: Path, about: dict[str, Any]) -> None:
     del model.graph.initializer[:], model.graph.node[:], model.metadata_props[:]
     model.graph.initializer.extend(small)
     model.graph.node.extend(nodes)
+    # What the last layer decides by, as a second output: signs that look alike are told by it (`reading/alike.py`).
+    last = next(node for node in reversed(nodes) if node.op_type in ("Gemm", "MatMul"))
+    model.graph.output.append(helper.make_tensor_value_info(last.input[0], onnx.TensorProto.FLOAT, ["n", None]))
     labels = "0 1 2 3 4 5 6 7 8 9 other nothing"
     helper.set_model_props(model, {"labels": labels, **{name: json.dumps(value) for name, value in about.items()}})
     onnx.checker.check_model(model)

@@ -53,6 +53,8 @@ class Glyph:
         line: number of its line on the page, from 0.
         probabilities: (18,) float32 over `spotter.CHARACTERS`, as the spotter sees the sign among its neighbours; None
             where it was not asked.
+        averaged: (18,) float32, what the networks of pages say of it, each by itself, averaged.
+        features: (k,) float32, what the verifier sees in it.
         score: how sure the spotter is that a sign stands there, 0..1.
     """
 
@@ -61,6 +63,7 @@ class Glyph:
     line: int
     probabilities: np.ndarray | None = None
     averaged: np.ndarray | None = None
+    features: np.ndarray | None = None
     score: float = 1.0
 
 
@@ -144,6 +147,7 @@ def find_glyphs(
             number,
             spots.probabilities[i] if len(spots) else None,
             spots.averaged[i] if len(spots) else None,
+            spots.features[i] if len(spots) else None,
             float(spots.scores[i]) if len(spots) else 1.0,
         )
         for number, line in enumerate(lines_of(_on_lines(boxes, spots)))

@@ -79,6 +79,21 @@ class OnnxModel:
         Raises:
             ReadingError: what comes out are no probabilities.
         """
+        return self._outputs(images)[0]
+
+    def with_features(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Feed images through a network of the package that also gives what its last layer decides by.
+
+        Args:
+            images: (n, 28, 28) uint8.
+
+        Returns:
+            As `probabilities`, and (n, k) float32; k = 0 where the file has no such output.
+        """
+        probabilities, *features = self._outputs(images)
+        return probabilities, features[0] if features else np.zeros((len(images), 0), np.float32)
+
+    def _outputs(self, images: np.ndarray) -> list[np.ndarray]:
         node = self.session.get_inputs()[0]
         kind = np.uint8 if "uint8" in node.type else np.float32
         parts = []
@@ -88,8 +103,13 @@ class OnnxModel:
                 batch = batch[:, None] if node.shape[1] == 1 else batch[..., None]
             elif len(node.shape) == 2:
                 batch = batch.reshape(len(batch), -1)
-            parts.append(self.session.run(None, {node.name: batch})[0])
-        outputs = np.concatenate(parts) if parts else np.zeros((0, self.classes), np.float32)
+            parts.append(self.session.run(None, {node.name: batch}))
+        sizes = [output.shape[1:] for output in self.session.get_outputs()]
+        outputs, *others = (
+            [np.concatenate(of) for of in zip(*parts, strict=True)]
+            if parts
+            else [np.zeros((0, *size), np.float32) for size in sizes]
+        )
         if outputs.shape != (len(images), self.classes):
             raise ReadingError(
                 f"{self.path}: gives {outputs.shape} for {len(images)} images, expected {self.classes} values each."
@@ -100,7 +120,7 @@ class OnnxModel:
                 f"{self.path}: gives values from {outputs.min():.3g} to {outputs.max():.3g}, expected probabilities. "
                 "End the network with softmax."
             )
-        return normalised(outputs)
+        return [normalised(outputs), *others]
 
 
 def open_model(path: Path, *, threads: int | None = None) -> OnnxModel:
@@ -136,7 +156,8 @@ def open_model(path: Path, *, threads: int | None = None) -> OnnxModel:
     except Exception as error:  # ONNX Runtime raises a family of its own for a damaged or foreign file
         reason = printable(" ".join(str(error).split()))[:160]
         raise ReadingError(f"{path}: not an ONNX model that can be opened ({reason}). Export the run again.") from None
-    if len(inputs) != 1 or len(outputs) != 1:
+    known = BUNDLED in path.parents
+    if len(inputs) != 1 or len(outputs) > 1 + known or not outputs:
         raise ReadingError(f"{path}: has {len(inputs)} inputs and {len(outputs)} outputs, expected one of each.")
     shape, gives = inputs[0].shape, outputs[0].shape
     if math.prod(side for side in shape[1:] if isinstance(side, int)) != 784 or len(shape) not in (2, 3, 4):
@@ -147,7 +168,7 @@ def open_model(path: Path, *, threads: int | None = None) -> OnnxModel:
     if len(gives) != 2 or not isinstance(gives[1], int):
         raise ReadingError(f"{path}: gives shape {gives}, expected (n, classes).")
     model = OnnxModel(path, metadata, session)
-    if BUNDLED not in path.parents:  # the package's own are known
+    if not known:
         try:
             model.probabilities(np.stack([np.zeros((28, 28), np.uint8), np.eye(28, dtype=np.uint8) * 255]))
         except ReadingError:

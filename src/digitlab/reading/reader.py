@@ -12,6 +12,7 @@ import numpy as np
 
 from digitlab.errors import ReadingError
 from digitlab.probabilities import tempered
+from digitlab.reading.alike import alike, told_by_each_other
 from digitlab.reading.glyphs import Glyph, Stages, find_glyphs
 from digitlab.reading.model import open_model
 from digitlab.reading.normalise import views_of
@@ -239,8 +240,11 @@ class Reader:
                 signs[i], each[i] = glyph.probabilities, glyph.averaged
         if any(alone):
             signs[alone], each[alone] = self._signs_alone(images[alone])
-        rows = zip(glyphs, self._together(signs, seen), each, strict=True)
-        return [self._named_one(*row, first_line, page) for row in rows]
+        rows = self._together(signs, seen)
+        features = [glyph.features for glyph in glyphs if glyph.features is not None]
+        if len(features) == len(glyphs) > 1:
+            rows = told_by_each_other(rows, alike(images, np.stack(features)))
+        return [self._named_one(*row, first_line, page) for row in zip(glyphs, rows, each, strict=True)]
 
     def _named_one(self, glyph: Glyph, row: np.ndarray, each: np.ndarray, first_line: int, page: int) -> ReadDigit:
         """Name one sign; `row` and `each` are (18,) over CHARACTERS, the networks' answers joined and averaged."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -33,17 +33,19 @@ class Spots:
         scores: (n,) float32, how sure it is that a sign's middle is there, 0..1.
         probabilities: (n, 18) float32 over `CHARACTERS`; rows sum to 1.
         averaged: (n, 18) float32, what each network that looked at it says by itself, averaged; rows sum to 1.
+        features: (n, k) float32, what the verifier sees in it; zeros where it was not asked.
     """
 
     boxes: np.ndarray
     scores: np.ndarray
     probabilities: np.ndarray
     averaged: np.ndarray
+    features: np.ndarray
 
     @classmethod
     def seen_once(cls, boxes: np.ndarray, scores: np.ndarray, probabilities: np.ndarray) -> Spots:
         """Signs that one network has looked at."""
-        return cls(boxes, scores, probabilities, probabilities)
+        return cls(boxes, scores, probabilities, probabilities, np.zeros((len(boxes), 0), np.float32))
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -66,16 +68,19 @@ class Spots:
 
     def with_more(self, others: Spots) -> Spots:
         """These and others."""
+        width = max(self.features.shape[1], others.features.shape[1])
+        features = [np.pad(of.features, ((0, 0), (0, width - of.features.shape[1]))) for of in (self, others)]
         return Spots(
             np.concatenate([self.boxes, others.boxes]),
             np.concatenate([self.scores, others.scores]),
             np.concatenate([self.probabilities, others.probabilities]),
             np.concatenate([self.averaged, others.averaged]),
+            np.concatenate(features),
         )
 
     def take(self, rows: np.ndarray) -> Spots:
         """Those of these rows, in this order."""
-        return Spots(self.boxes[rows], self.scores[rows], self.probabilities[rows], self.averaged[rows])
+        return Spots(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 def spots_of(session: Any, ink: np.ndarray, tall: float) -> Spots:

@@ -76,10 +76,10 @@ def verified(verifier: OnnxModel, ink: np.ndarray, spots: Spots) -> Spots:
     """
     if not len(spots):
         return spots
-    seen = verifier.probabilities(surroundings(ink, spots.boxes))
+    seen, features = verifier.with_features(surroundings(ink, spots.boxes))
     probabilities, there = joined(spots.probabilities, seen)
     scores = (spots.scores * there).astype(np.float32)
-    return Spots(spots.boxes, scores, probabilities, averaged(spots.probabilities, seen))
+    return Spots(spots.boxes, scores, probabilities, averaged(spots.probabilities, seen), features)
 
 
 def joined(signs: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
