@@ -41,7 +41,7 @@ LIKE_A_DIGIT = 0.5
 OTHER = 0.3
 # Exponents of what the networks of pages say a digit is, and of what the digits' network says of its image; chosen on
 # drawn validation pages, pages of validation digits and these alone. On photos of other hands the first know more.
-SPOTTER, IMAGE = 0.85, 0.4
+SPOTTER, IMAGE = 1.0, 0.4
 # The same where the digits' network was taught a hand, which the others do not know.
 SPOTTER_TAUGHT, IMAGE_TAUGHT = 0.4, 0.85
 
