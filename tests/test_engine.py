@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from digitlab.data import Dataset
 from digitlab.errors import RecipeError, RunError, TrainingError
-from digitlab.learning import Recipe, compiled_engine, engine, optimizer, recipe
+from digitlab.learning import Recipe, compiled_engine, engine, optimizer, recipe, step
 from digitlab.learning.batches import LabelledImages, epoch_permutation
 from digitlab.learning.engine import train
 from digitlab.learning.models import build
@@ -188,8 +189,8 @@ def test_one_cycle_is_keras_cosine_decay(warmup: int) -> None:
     theirs = keras.optimizers.schedules.CosineDecay(
         0.003 if warmup else 0.3, 100 - warmup, warmup_target=0.3 if warmup else None, warmup_steps=warmup
     )
-    for step in range(101):
-        assert float(ours(step)) == pytest.approx(float(theirs(step)), rel=1e-5, abs=1e-7)
+    for number in range(101):
+        assert float(ours(number)) == pytest.approx(float(theirs(number)), rel=1e-5, abs=1e-7)
 
 
 def test_length_of_stretches_does_not_change_the_result(small: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -383,3 +384,27 @@ def test_the_gradient_of_a_batch_is_the_mean_of_its_parts(small: Dataset) -> Non
     for ours, theirs in zip(states[0].weights, states[1].weights, strict=True):
         if ours.dtype.kind == "f":
             np.testing.assert_allclose(ours, theirs, atol=2e-4)
+
+
+def test_programs_compiled_beside_the_first_stretch_change_nothing_and_are_those_used(
+    small: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1,003 images leave a last batch of its own size, and there are validation images: two programs more."""
+    settings = recipe("mlp", hidden=(19,), epochs=2, dropout=0.2)
+    data = pictures(small)
+    traced: list[str] = []
+    for name in ("_run", "_sums"):
+        method = getattr(step.Program, name)
+
+        def counted(*arguments: Any, name: str = name, method: Any = method, **options: Any) -> Any:
+            traced.append(name)
+            return method(*arguments, **options)
+
+        monkeypatch.setattr(step.Program, name, counted)
+    beside = train(build(settings), settings, *data)
+    assert sorted(traced) == ["_run", "_run", "_sums"]
+    monkeypatch.setattr(compiled_engine.CompiledTrainer, "_compile_others", lambda *_: None)
+    alone = train(build(settings), settings, *data)
+    for one, same in zip(beside.weights, alone.weights, strict=True):
+        np.testing.assert_array_equal(one, same)
+    assert beside.history["val_loss"] == alone.history["val_loss"]

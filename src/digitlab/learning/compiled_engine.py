@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +18,6 @@ from digitlab.learning.optimizer import assign_variables, ema_weights, left_by_d
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.state import TrainState
 from digitlab.learning.step import numbers, program
-
-if TYPE_CHECKING:
-    import jax
 
 # A stretch is what the device does between two looks at the clock and the keyboard.
 STRETCH_SECONDS = 0.2
@@ -41,7 +40,6 @@ class CompiledTrainer:
         resume: TrainState | None,
     ) -> None:
         import jax
-        import jax.numpy as jnp
 
         self._model, self._recipe, self._count = model, recipe, len(training)
         self._steps = steps_per_epoch(len(training), recipe.batch_size)
@@ -66,8 +64,8 @@ class CompiledTrainer:
                 carry = self._lit.without(carry, smaller)
             else:
                 self._lit = None
-        # Copies, because the compiled loop is given these buffers to overwrite while the model still holds its own.
-        self._carry = jax.tree.map(jnp.copy, carry)
+        # Copies, as the compiled loop may overwrite what it is given; NumPy's, as JAX compiles a copy for each shape.
+        self._carry = jax.tree.map(np.array, carry)
         weights = None if training.weights is None else np.asarray(training.weights, np.float32)
         self._pictures = jax.device_put((images, np.asarray(training.labels, np.int32), weights))
         self._validation = validation if validation is not None and len(validation) else None
@@ -80,16 +78,21 @@ class CompiledTrainer:
         self._program = program(trained, recipe, optimizer, loss)
         self._judge = program(model, recipe, self._optimizer, loss).judge
         self._stretch_steps = max(1, self._steps // 20)  # a first guess; then by the clock
+        self._others_compiled: threading.Thread | None = None
 
     def epoch(self, number: int, progress: Callable[[int, float, float], None]) -> dict[str, float]:
         """Train one epoch in stretches of about `STRETCH_SECONDS`; see `engine.Trainer`."""
         import jax
 
         size = min(self._recipe.batch_size, self._count)
-        indices = jax.device_put(epoch_permutation(self._recipe.seed, number, self._count))
+        indices = epoch_permutation(self._recipe.seed, number, self._count)
         whole, left = divmod(self._count, size)
         sums = Sums(np.float32(0), np.int32(0))
         step = 0
+        if self._others_compiled is None:
+            blank = jax.tree.map(np.zeros_like, self._carry)
+            self._others_compiled = threading.Thread(target=self._compile_others, args=(blank, indices[-left:], left))
+            self._others_compiled.start()
 
         def means(images: int) -> tuple[float, float]:
             return float(sums.loss) / images, int(sums.correct) / images
@@ -97,24 +100,41 @@ class CompiledTrainer:
         while step < whole:
             stop = min(whole, step + self._stretch_steps)
             started = time.perf_counter()
-            self._carry, sums = self._stretch(sums, indices, (step, stop), size)
+            stretch = self._program.stretch
+            self._carry, sums = self._steps_of(stretch, self._carry, sums, indices, (step, stop), size)
             so_far = means(stop * size)  # waits for the stretch to end
             self._pace(stop - step, time.perf_counter() - started, first=number == 0 and step == 0)
             step = stop
             progress(step * size, *so_far)
+        self._others_compiled.join()
         if left:
             # The last step takes what is left, as Keras does: a second program, for a batch of its own size.
-            tail = indices[whole * size :]
-            self._carry, sums = self._stretch(sums, tail, (0, 1), left)
+            last = self._program.last
+            self._carry, sums = self._steps_of(last, self._carry, sums, indices[whole * size :], (0, 1), left)
             progress(self._count, *means(self._count))
         if self._lit and self._recipe.weight_decay:
             self._whole = self._lit.decayed(self._whole, left_by_decay(self._recipe, self._count, number))
         loss, accuracy = means(self._count)
         return {"loss": loss, "accuracy": accuracy, **self._validate()}
 
-    def _stretch(self, sums: Sums, indices: jax.Array, bounds: tuple[int, int], size: int) -> tuple[Carry, Sums]:
-        fixed = (self._key, self._numbers, self._pictures)
-        return self._program.stretch(self._carry, sums, *fixed, indices, bounds, size=size)
+    def _compile_others(self, blank: Carry, tail: np.ndarray, left: int) -> None:
+        """Compile what follows the first stretch beside it, on another core, by using it on nothing."""
+        model, nothing = self._model, Sums(np.float32(0), np.int32(0))
+        with contextlib.suppress(Exception):  # what fails here fails again where it is used, and is told there
+            if left:
+                self._steps_of(self._program.last, blank, nothing, tail, (0, 0), left)
+            if self._validation is not None:
+                values = [[v.value for v in of] for of in (model.trainable_variables, model.non_trainable_variables)]
+                images, labels, _ = next(padded_chunks(self._validation.images, self._validation.labels))
+                self._judge(*values, self._numbers.label_smoothing, images, labels, 0)
+
+    def _steps_of(
+        self, run: Any, carry: Carry, sums: Sums, indices: np.ndarray, bounds: tuple[int, int], size: int
+    ) -> tuple[Carry, Sums]:
+        made: tuple[Carry, Sums] = run(
+            carry, sums, self._key, self._numbers, self._pictures, indices, bounds, size=size
+        )
+        return made
 
     def _pace(self, steps: int, seconds: float, *, first: bool) -> None:
         """Fit the length of the next stretch to the clock; the first one was mostly compilation."""

@@ -8,13 +8,18 @@ weights in less time (`benchmarks/epoch.py`), but for the order in which sums ar
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from digitlab.learning import augment
 from digitlab.learning.backend import import_keras
+from digitlab.learning.initial_weights import without_weights
 from digitlab.learning.kinds import Carry, Model, Optimizer, Values, Variable
 from digitlab.learning.recipe import Recipe
+
+if TYPE_CHECKING:
+    import jax
 
 # Columns that are kept are rounded up to a multiple of this, so that matrix products end on whole vectors.
 VECTOR = 16
@@ -43,7 +48,7 @@ class LitPixels:
     def __init__(self, model: Model, columns: np.ndarray) -> None:
         keras = import_keras()
         kept = [layer for layer in model.layers if not isinstance(layer, keras.layers.Flatten)]
-        copies = [type(layer).from_config(layer.get_config()) for layer in kept]
+        copies = [without_weights(layer) for layer in kept]
         self.model = keras.Sequential([keras.layers.Input((len(columns),)), *copies])
         self.columns = columns
 
@@ -82,19 +87,22 @@ class LitPixels:
 
         def part(values: Values, variables: Sequence[Variable]) -> Values:
             pairs = zip(values, variables, strict=True)
-            return [value[self.columns] if value.shape != variable.shape else value for value, variable in pairs]
+            return [value if value.shape == v.shape else np.asarray(value)[self.columns] for value, v in pairs]
 
         return Carry(*map(part, carry, smaller))
 
     def within(self, carry: Carry, whole: Carry) -> Carry:
         """The reverse: `whole`, with what the smaller one has of it in its place."""
-        import jax.numpy as jnp
+
+        def placed(value: np.ndarray | jax.Array, before: np.ndarray | jax.Array) -> np.ndarray | jax.Array:
+            if value.shape == before.shape:
+                return value
+            complete = np.array(before)
+            complete[self.columns] = value
+            return complete
 
         def part(values: Values, befores: Values) -> Values:
-            return [
-                value if value.shape == before.shape else jnp.asarray(before).at[self.columns].set(value)
-                for value, before in zip(values, befores, strict=True)
-            ]
+            return [placed(value, before) for value, before in zip(values, befores, strict=True)]
 
         return Carry(*map(part, carry, whole))
 

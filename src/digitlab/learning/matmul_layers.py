@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from digitlab.learning.backend import import_keras
+from digitlab.learning.initial_weights import without_weights
 from digitlab.learning.kinds import Keras, Layer, Model
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def with_matmul_layers(model: Model) -> Model:
     try:
         copy = keras.models.clone_model(
             model,
-            clone_function=lambda layer: fast.get(type(layer), type(layer)).from_config(layer.get_config()),
+            clone_function=lambda layer: without_weights(layer, fast.get(type(layer))),
         )
     except (TypeError, ValueError, NotImplementedError, AttributeError):
         return model  # a user's own class that cannot be made from its config: slower, but right

@@ -16,6 +16,7 @@ import numpy as np
 from digitlab.errors import RecipeError
 from digitlab.files import printable
 from digitlab.learning.backend import import_keras, seeded
+from digitlab.learning.initial_weights import drawn, with_keras_initializers
 from digitlab.learning.input_layers import local_contrast
 from digitlab.learning.kinds import Layer, Model
 from digitlab.learning.recipe import Recipe
@@ -49,14 +50,18 @@ def dense(recipe: Recipe, classes: int, features: int = PIXELS) -> Model:
     for units in recipe.hidden:
         if recipe.batch_norm:
             # The normalisation has its own shift, so the bias would do nothing.
-            stack += [layers.Dense(units, use_bias=False), layers.BatchNormalization()]
+            stack += [_dense(units, use_bias=False), layers.BatchNormalization()]
             stack.append(layers.Activation(recipe.activation))
         else:
-            stack.append(layers.Dense(units, activation=recipe.activation))
+            stack.append(_dense(units, activation=recipe.activation))
         if recipe.dropout:
             stack.append(layers.Dropout(recipe.dropout))
-    stack.append(layers.Dense(classes, activation=recipe.output))
+    stack.append(_dense(classes, activation=recipe.output))
     return import_keras().Sequential(stack)
+
+
+def _dense(units: int, **options: Any) -> Layer:
+    return import_keras().layers.Dense(units, kernel_initializer=drawn("glorot_uniform"), **options)
 
 
 def _pixels(recipe: Recipe) -> list[Layer]:
@@ -70,10 +75,11 @@ def _pixels(recipe: Recipe) -> list[Layer]:
 def _convolution(recipe: Recipe, filters: int, size: int = 3, **options: Any) -> list[Layer]:
     """A convolution and its activation, with batch normalisation between them if the recipe says so."""
     layers = import_keras().layers
+    options["kernel_initializer"] = drawn("he_normal")
     if not recipe.batch_norm:
-        return [layers.Conv2D(filters, size, activation=recipe.activation, kernel_initializer="he_normal", **options)]
+        return [layers.Conv2D(filters, size, activation=recipe.activation, **options)]
     return [
-        layers.Conv2D(filters, size, use_bias=False, kernel_initializer="he_normal", **options),
+        layers.Conv2D(filters, size, use_bias=False, **options),
         layers.BatchNormalization(),
         layers.Activation(recipe.activation),
     ]
@@ -83,7 +89,7 @@ def _decide(recipe: Recipe, classes: int) -> list[Layer]:
     """The last layers: dropout, one output per class."""
     layers = import_keras().layers
     stack = [layers.Dropout(recipe.dropout)] if recipe.dropout else []
-    return [*stack, layers.Dense(classes, activation=recipe.output)]
+    return [*stack, _dense(classes, activation=recipe.output)]
 
 
 def cnn(recipe: Recipe, classes: int) -> Model:
@@ -258,7 +264,7 @@ def build(
             model = maker() if maker is not None else _from_file(recipe.network)
         elif recipe.network in NETWORKS:
             other = {} if features == PIXELS else {"features": features}
-            model = NETWORKS[recipe.network](recipe, classes, **other)
+            model = with_keras_initializers(NETWORKS[recipe.network](recipe, classes, **other))
         else:
             raise RecipeError(
                 f"network: got {recipe.network!r}, expected one of {', '.join(NETWORKS)} or FILE.py:FUNCTION"

@@ -6,11 +6,15 @@ import functools
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from digitlab.learning.backend import import_keras
 from digitlab.learning.kinds import Number, Schedule
 
 if TYPE_CHECKING:
     import jax
+
+_PLAIN = (int, float, np.number, np.ndarray)
 
 
 def one_cycle(peak: Number, warmup: Number, steps: Number) -> Schedule:
@@ -42,15 +46,17 @@ def one_cycle(peak: Number, warmup: Number, steps: Number) -> Schedule:
 def _one_cycle_class() -> type:
     """The schedule's class; made once, when Keras is there."""
     keras = import_keras()
-    ops = keras.ops
 
     class OneCycle(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc, name-defined]
         def __init__(self, peak: Number, warmup: Number, steps: Number) -> None:
             self.peak, self.warmup, self.steps = peak, warmup, steps
 
-        def __call__(self, step: Number) -> jax.Array:
+        def __call__(self, step: Any) -> jax.Array | np.ndarray:
             peak, warmup, steps = self.peak, self.warmup, self.steps
-            step = ops.cast(step, "float32")
+            # Outside a compiled program by NumPy: JAX would compile each of these operations by itself.
+            plain = all(isinstance(number, _PLAIN) for number in (step, peak, warmup, steps))
+            ops: Any = np if plain else keras.ops
+            step = np.asarray(step, np.float32) if plain else ops.cast(step, "float32")
             down = 0.5 * (1 + ops.cos(math.pi * ops.clip((step - warmup) / ops.maximum(1.0, steps - warmup), 0.0, 1.0)))
             up = 0.01 + 0.99 * step / ops.maximum(1.0, warmup)  # without warm-up no step is below it
             return peak * ops.where(step < warmup, up, down)

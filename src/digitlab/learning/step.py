@@ -19,6 +19,7 @@ import numpy as np
 
 from digitlab.learning import augment
 from digitlab.learning.backend import import_keras
+from digitlab.learning.initial_weights import without_weights
 from digitlab.learning.kinds import Carry, Keras, Layer, Loss, Model, Number, Optimizer, Sums, Values
 from digitlab.learning.matmul_layers import is_samplewise, map_in_microbatches, part_size, with_matmul_layers
 from digitlab.learning.recipe import Recipe
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 # Images, labels and, or None, how much each counts.
 Batch: TypeAlias = "tuple[jax.Array, jax.Array, jax.Array | None]"
 Forward: TypeAlias = "Callable[[Values, Values, jax.Array], jax.Array]"
+
+# Of XLA, for programs that run for milliseconds.
+LITTLE_OPTIMISED = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 # Programs kept; a search that also varies layers and batch sizes goes through a few dozen.
 KEPT = 64
@@ -96,6 +100,9 @@ class Program:
         self._iterations = [v is optimizer.iterations for v in optimizer.variables].index(True)
         self._tracing = threading.RLock()
         self.stretch = jax.jit(self._run, donate_argnums=0, static_argnames="size")
+        # The last batch of an epoch, one step: compiled in half the time, and not noticeably slower.
+        options = LITTLE_OPTIMISED if jax.default_backend() == "cpu" else None
+        self.last = jax.jit(self._run, donate_argnums=0, static_argnames="size", compiler_options=options)
         self.judge = jax.jit(self._sums)
 
     @contextlib.contextmanager
@@ -235,7 +242,8 @@ class Program:
         def forward(part: jax.Array) -> jax.Array:
             return self._fast.stateless_call(trainable, others, part, training=False)[0]
 
-        outputs = map_in_microbatches(forward, inputs) if self._in_parts else forward(inputs)
+        with self._tracing:  # Keras' layers are traced by one thread at a time
+            outputs = map_in_microbatches(forward, inputs) if self._in_parts else forward(inputs)
         mask = jnp.arange(len(labels)) < valid
         losses = self._loss.call(self._targets(labels, outputs.shape[-1], smoothing), outputs)
         return jnp.where(mask, losses, 0).sum(), (mask & (outputs.argmax(-1) == labels)).sum()
@@ -336,8 +344,8 @@ def _with_dropout_as_argument(model: Model) -> Model:
     kind = _argument_dropout(keras)
 
     def replaced(layer: Layer) -> Layer:
-        made: Any = kind if type(layer) is keras.layers.Dropout and layer.noise_shape is None else type(layer)
-        return made.from_config(layer.get_config())
+        plain = type(layer) is keras.layers.Dropout and layer.noise_shape is None
+        return without_weights(layer, kind if plain else None)
 
     try:
         copy = keras.models.clone_model(model, clone_function=replaced)
