@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import socket
 import subprocess
 import sys
 import time
-import warnings
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
@@ -70,10 +68,6 @@ class DaskProcesses:
 
     def __exit__(self, *_: object) -> None:
         self.kill_all()
-        # What a client leaves open whose scheduler was killed would be told in the middle of another test.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)
-            gc.collect()
 
     def start_scheduler(self) -> None:
         arguments = ["--host", self.address.rpartition(":")[0], "--port", str(self.port), "--no-dashboard"]
