@@ -1,7 +1,7 @@
 """Initial weights drawn by NumPy from Keras' own distributions.
 
-Keras on JAX compiles a program for each shape that is drawn: on one core 0.7 s of processor time for the 784 x 128
-weights of `mlp` and 2.8 s for its 128 x 10, in a first run. NumPy draws both in 2 ms, and the same ones on any backend.
+Keras on JAX compiles a program for each shape that is drawn, which takes seconds of a first run (docs/log.md). NumPy
+compiles nothing, and draws the same ones on any backend.
 """
 
 from __future__ import annotations
@@ -81,9 +81,6 @@ def _in_numpy() -> Any:
                 limit = math.sqrt(3 * variance)
                 return rng.uniform(-limit, limit, shape).astype(np.float32)
             return (_cut_off_normal(rng, shape) * math.sqrt(variance) / CUT_OFF_AT_TWO).astype(np.float32)
-
-        def get_config(self) -> dict[str, Any]:
-            return {"keras_own": keras.initializers.serialize(self.keras_own)}
 
     return InNumpy
 

@@ -100,7 +100,7 @@ class Program:
         self._iterations = [v is optimizer.iterations for v in optimizer.variables].index(True)
         self._tracing = threading.RLock()
         self.stretch = jax.jit(self._run, donate_argnums=0, static_argnames="size")
-        # The last batch of an epoch, one step: compiled in half the time, and not noticeably slower.
+        # The last batch of an epoch is a single step, so what counts is how long it takes to compile (docs/log.md).
         options = LITTLE_OPTIMISED if jax.default_backend() == "cpu" else None
         self.last = jax.jit(self._run, donate_argnums=0, static_argnames="size", compiler_options=options)
         self.judge = jax.jit(self._sums)
