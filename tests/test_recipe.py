@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from digitlab.errors import RecipeError
 from digitlab.learning import FIELDS, RECIPES, Recipe, recipe
-from digitlab.learning.models import build, rescales
+from digitlab.learning.describe import rescales
+from digitlab.learning.models import build
 
 
 def test_named_recipes_are_themselves() -> None:

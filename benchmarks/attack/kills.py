@@ -34,8 +34,8 @@ from digitlab.collecting.collection import Collection, Labelled
 from digitlab.data import Dataset, Split
 from digitlab.errors import DigitlabError
 from digitlab.files import write_atomically
+from digitlab.learning import describe as learning_describe
 from digitlab.learning import engine, optimizer, predict
-from digitlab.learning import models as learning_models
 from digitlab.learning.state import TrainState
 from digitlab.processes.inside import end_with_parent
 from digitlab.runs import finished, group_training, training
@@ -127,8 +127,8 @@ def replace_the_network() -> None:
     predict.predict = _predict
     optimizer.make_loss = lambda _: None  # type: ignore[assignment]
     process.Drawer = NoDrawer  # type: ignore[assignment,misc]
-    learning_models.describe_layers = lambda _: []  # type: ignore[assignment]
-    learning_models.first_weights = lambda _: None  # type: ignore[assignment]
+    learning_describe.describe_layers = lambda _: []  # type: ignore[assignment]
+    learning_describe.first_weights = lambda _: None  # type: ignore[assignment]
     patched: dict[str, Any] = {
         "_build": lambda *_: Model(),
         "export_model": lambda model, path, *_: write_atomically(path, model.weights.tobytes() + b"onnx"),

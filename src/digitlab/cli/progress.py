@@ -130,7 +130,7 @@ class Lines(Quiet):
 
 
 def _rescales(model: Any) -> bool:
-    from digitlab.learning.models import rescales
+    from digitlab.learning.describe import rescales
 
     return rescales(model)
 

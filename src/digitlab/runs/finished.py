@@ -51,7 +51,7 @@ def report(reference: Reference | Group, *, data: Dataset | None = None, folder:
         write_report(file, report_content(subject, dataset, None))
         write_card(subject)
         return file
-    from digitlab.learning.models import first_weights
+    from digitlab.learning.describe import first_weights
     from digitlab.showing.figures import save_figures
 
     for place in (subject.path, subject.path / "figures"):

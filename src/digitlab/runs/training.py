@@ -128,8 +128,8 @@ def train(
         >>> run.evaluation.accuracy  # doctest: +SKIP
         0.982
     """
+    from digitlab.learning.describe import describe_layers
     from digitlab.learning.engine import check_engine
-    from digitlab.learning.models import describe_layers
     from digitlab.showing.figures.process import Drawer
 
     watcher, stopwatch = watcher or _default_watcher(), stopwatch or Stopwatch()
@@ -332,7 +332,7 @@ def _judge(run: Run, dataset: Dataset, model: Any, watcher: Watcher, stopwatch: 
 def _save(run: Run, dataset: Dataset, model: Any, watcher: Watcher, stopwatch: Stopwatch) -> ReportContent:
     """Keep the model, also as ONNX; gives what the report shows."""
     _stage(watcher, stopwatch, Stage.SAVE)
-    from digitlab.learning.models import first_weights
+    from digitlab.learning.describe import first_weights
 
     _save_model(run, model)
     try:
