@@ -22,6 +22,7 @@ from digitlab.errors import ProcessError
 from digitlab.learning.models import build
 from digitlab.processes import Work
 from digitlab.runs.cluster import Cluster
+from digitlab.runs.events import Epoch, Event
 from digitlab.runs.finished import evaluate_corrupted
 from digitlab.runs.folder import Run
 from digitlab.runs.group_training import train_group
@@ -59,9 +60,9 @@ def test_runs_survive_a_killed_worker_ctrl_c_and_another_cluster(
     heard: dict[str, list[int]] = {"g-seed0": [], "g-seed1": []}
     killed, stopped = threading.Event(), threading.Event()
 
-    def on_event(name: str, message: dict[str, Any]) -> None:
-        if "epoch" in message:
-            heard[name].append(message["epoch"])
+    def on_event(name: str, event: Event) -> None:
+        if isinstance(event, Epoch):
+            heard[name].append(event.epoch)
         if all(heard.values()) and not killed.is_set():
             killed.set()
             dask.kill_worker()

@@ -200,6 +200,7 @@ def flat(value: Any, path: str = "") -> set[str]:
 def real_run(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, np.ndarray]]:
     """A finished run of a user's own model, and the arrays of the checkpoint that it had on the way."""
     from digitlab.runs import training
+    from digitlab.runs.events import Watcher
 
     folder = tmp_path_factory.mktemp("format")
     own = folder / "own.py"
@@ -210,7 +211,7 @@ def real_run(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     )
     kept: dict[str, np.ndarray] = {}
 
-    class Copies(training.Watcher):
+    class Copies(Watcher):
         def started(self, run: Any, *_: Any) -> None:
             self.run = run
 

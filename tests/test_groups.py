@@ -25,12 +25,14 @@ from digitlab.learning.predict import predict
 from digitlab.learning.state import TrainState
 from digitlab.reading.model import open_model
 from digitlab.reading.reader import Reader
-from digitlab.runs import finished, groups, training
+from digitlab.runs import finished, groups
+from digitlab.runs.events import Epoch, Event, Watcher
 from digitlab.runs.group_training import train_group
 from digitlab.runs.groups import Group
+from digitlab.runs.states import Stage
 
 
-class StopAtSecond(training.Watcher):
+class StopAtSecond(Watcher):
     """Ctrl-C in the second seed."""
 
     def epoch(self, state: TrainState, epochs: int) -> None:
@@ -101,13 +103,13 @@ def test_seeds_side_by_side_are_those_one_after_another(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", path_without_figures(tmp_path))
     options = {"data": folder / "small.npz", "validation": 100, "folder": folder}
-    heard: list[tuple[str, str]] = []
+    heard: list[tuple[str, Event]] = []
     together = train_group(
         "linear",
         2,
         name="side",
         jobs=2,
-        on_event=lambda name, message: heard.append((name, next(iter(message)))),
+        on_event=lambda name, event: heard.append((name, event)),
         changes={"epochs": 2},
         **options,
     )
@@ -115,7 +117,15 @@ def test_seeds_side_by_side_are_those_one_after_another(
     assert alone is not None
     for one, other in zip(alone.runs, together.runs, strict=True):
         np.testing.assert_array_equal(one.predictions["test_probabilities"], other.predictions["test_probabilities"])
-    assert {("side-seed0", "epoch"), ("side-seed1", "epoch"), ("side-seed1", "stage")} <= set(heard)
+    for run in together.runs:
+        told = [event for name, event in heard if name == run.name]
+        stages = [event for event in told if isinstance(event, Stage)]
+        assert stages == [Stage.DATA, Stage.BUILD, Stage.TRAIN, Stage.JUDGE, Stage.SAVE, Stage.DRAW]
+        epochs = [event for event in told if isinstance(event, Epoch)]
+        assert [(event.epoch, event.epochs) for event in epochs] == [(1, 2), (2, 2)]
+        assert [dict(event.values) for event in epochs] == [
+            {name: run.history[name][i] for name in run.history} for i in range(2)
+        ]
     if hasattr(os, "sched_getaffinity"):
         shared = len(os.sched_getaffinity(0)) // min(2, len(os.sched_getaffinity(0)))
         assert [run.info["machine"]["cores"] for run in together.runs] == [shared, shared]

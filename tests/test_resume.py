@@ -23,6 +23,7 @@ from digitlab.learning import recipe
 from digitlab.learning.predict import predict
 from digitlab.learning.state import TrainState
 from digitlab.runs import Run, recipe_file, training
+from digitlab.runs.events import Watcher
 
 EPOCHS = 12
 # Dropout and batch normalisation carry state of their own, which must come back as well.
@@ -173,7 +174,7 @@ def test_a_full_disk_is_one_line_and_the_old_files_stay(data: Path, cache: Path,
     assert not list((tmp_path / "victim").glob("*.npz"))
 
 
-class StopAfter(training.Watcher):
+class StopAfter(Watcher):
     """Ctrl-C, in this process, after some epochs."""
 
     def __init__(self, epochs: int) -> None:

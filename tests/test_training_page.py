@@ -22,8 +22,9 @@ from digitlab.data import Dataset
 from digitlab.errors import ServingError
 from digitlab.learning.predict import predict
 from digitlab.runs import Run
+from digitlab.runs.events import Watcher
 from digitlab.runs.live import Live
-from digitlab.runs.training import Watcher, train
+from digitlab.runs.training import train
 from digitlab.serving import Settings
 from digitlab.serving.training import Trainings
 

@@ -18,6 +18,7 @@ from digitlab.cli.runs_commands import print_table
 from digitlab.cli.width import epoch_line, fitted
 from digitlab.learning import RECIPES
 from digitlab.learning.engine import Progress
+from digitlab.runs.events import Epoch
 
 ROW = {
     "loss": 0.2134,
@@ -38,7 +39,7 @@ SHOWN = {
 
 @pytest.mark.parametrize("width", [40, 80, 100, None])
 def test_an_epoch_fits(width: int | None) -> None:
-    line = epoch_line(ROW, 100, 100, images=55_000, width=width)
+    line = epoch_line(Epoch(100, 100, ROW), images=55_000, width=width)
     assert width is None or len(line) <= width
     words = set(re.findall(r"[a-z_]+(?:/s)?", line)) - {"epoch", "s", "e"}
     # At 100 columns the widest numbers leave no room for the losses.

@@ -16,6 +16,7 @@ from digitlab.cli.termination import ends_on_sigterm, exit_code
 if TYPE_CHECKING:
     from digitlab.cli.progress import Quiet
     from digitlab.learning import Recipe
+    from digitlab.runs.events import Event
     from digitlab.runs.groups import Group
 
 
@@ -44,11 +45,11 @@ def train_group(
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(compiled_programs()))
     began: list[str] = []
 
-    def on_event(name: str, message: dict[str, Any]) -> None:
+    def on_event(name: str, event: Event) -> None:
         if name not in began:
             began.append(name)
         if not quiet:
-            say(name, message)
+            say(name, event)
 
     def kept() -> str:
         run = getattr(watchers[-1], "run", None) if watchers else None
@@ -70,18 +71,19 @@ def train_group(
     print(json.dumps(summary(group)) if as_json else closing_words(group))
 
 
-def say(name: str, message: dict[str, Any]) -> None:
+def say(name: str, event: Event) -> None:
     """A line per epoch, with the seed it belongs to in front."""
     from rich.console import Console
 
     from digitlab.cli.width import columns_of, epoch_line
+    from digitlab.runs.events import Epoch
+    from digitlab.runs.states import Stage
 
     seed = name.rpartition("-")[2].replace("seed", "seed ")
-    if "epoch" in message:
-        width = columns_of(Console(stderr=True))
-        line = epoch_line(message, message["epoch"], message["epochs"], before=f"{seed:<7}", width=width)
+    if isinstance(event, Epoch):
+        line = epoch_line(event, before=f"{seed:<7}", width=columns_of(Console(stderr=True)))
         print(line, file=sys.stderr, flush=True)
-    elif message["stage"] == "judge":  # a line of JSON from another process
+    elif event == Stage.JUDGE:
         print(f"{seed:<7}  judging on the test images …", file=sys.stderr, flush=True)
 
 

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from digitlab.runs.events import Watcher
 from digitlab.runs.live import Live
-from digitlab.runs.training import Watcher
 
 if TYPE_CHECKING:
     from digitlab.data import Dataset

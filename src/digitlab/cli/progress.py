@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from digitlab.cli.width import columns_of, epoch_line, fitted, left, speed
+from digitlab.runs.events import Epoch, Watcher
 from digitlab.runs.states import Stage
-from digitlab.runs.training import Watcher
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -110,8 +110,7 @@ class Lines(Quiet):
     def epoch(self, state: TrainState, epochs: int) -> None:
         """One line with what Keras users know."""
         self.finished_epochs = state.epoch
-        row = {name: values[-1] for name, values in state.history.items()}
-        self._console.print(epoch_line(row, state.epoch, epochs, images=self._images, width=self._width))
+        self._console.print(epoch_line(Epoch.of(state, epochs), images=self._images, width=self._width))
 
     def stage(self, name: Stage) -> None:
         """Say what comes after training."""

@@ -30,7 +30,7 @@ def teach(
     from digitlab import cli
     from digitlab.cli.progress import Lines, Quiet
     from digitlab.collecting.teaching import fine_tune
-    from digitlab.runs.training import Stopwatch
+    from digitlab.runs.events import Stopwatch
 
     watcher = Quiet() if quiet else Lines()
     chosen = {name: options[name] for name in ("engine", "folder", "name")}

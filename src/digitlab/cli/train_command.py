@@ -120,9 +120,10 @@ def _train(
     from digitlab.cli.open_page import in_browser
     from digitlab.cli.progress import Lines, Quiet
     from digitlab.runs import training
+    from digitlab.runs.events import Stopwatch
 
     watcher = Quiet() if quiet else Lines()
-    stopwatch = training.Stopwatch(cli.STARTED)
+    stopwatch = Stopwatch(cli.STARTED)
     try:
         with ends_on_sigterm(lambda: _kept(watcher)), in_browser(watcher, runs, wanted=open_page) as told:
             if resume is not None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from digitlab.runs.events import Epoch
 
 GAP = "  "
 # Below this, even the word "epoch" takes the room of a number.
@@ -64,21 +66,11 @@ def fitting_columns(widths: Sequence[int], ranks: Sequence[int], width: int | No
     return shown
 
 
-def epoch_line(
-    row: Mapping[str, float | None],
-    epoch: int,
-    epochs: int,
-    *,
-    images: int = 0,
-    before: str = "",
-    width: int | None = None,
-) -> str:
+def epoch_line(ended: Epoch, *, images: int = 0, before: str = "", width: int | None = None) -> str:
     """One line of what an epoch brought, at least 40 characters wide.
 
     Args:
-        row: of a history; val_loss and val_accuracy may be missing or not a number.
-        epoch: from 1.
-        epochs: of all.
+        ended: the epoch; val_loss and val_accuracy may be missing or NaN.
         images: a pass has, for images a second; 0 leaves them out.
         before: what stands in front, such as a seed.
         width: characters; None for no limit.
@@ -87,31 +79,29 @@ def epoch_line(
         The line: the rate is dropped first, then the losses, then images a second; what validation says stays longest.
 
     Example:
+        >>> from digitlab.runs.events import Epoch
         >>> row = {"loss": 0.21, "accuracy": 0.93, "val_loss": 0.19, "val_accuracy": 0.95, "seconds": 2.0}
-        >>> epoch_line(row, 1, 9, images=50_000, width=80)
+        >>> epoch_line(Epoch(1, 9, row), images=50_000, width=80)
         'epoch 1/9  accuracy  93.00 %  val_accuracy  95.00 %  2.00 s  25,000 images/s'
-        >>> epoch_line(row, 1, 9, width=40)
+        >>> epoch_line(Epoch(1, 9, row), width=40)
         '1/9  val_accuracy  95.00 %  2.00 s'
     """
-    place = f"{epoch:>{len(str(epochs))}}/{epochs}"
-    seconds, rate, accuracy = row["seconds"] or 0.0, row.get("learning_rate"), row.get("accuracy")
-    judged = _known(row.get("val_loss")) and _known(row.get("val_accuracy"))
+    row = ended.values
+    place = f"{ended.epoch:>{len(str(ended.epochs))}}/{ended.epochs}"
+    seconds, rate, accuracy = row["seconds"], row.get("learning_rate"), row.get("accuracy")
+    judged = all(math.isfinite(row.get(name, math.nan)) for name in ("val_loss", "val_accuracy"))
     parts = [
         (before, 0),
         (place if width is not None and width < NARROW else f"epoch {place}", 0),
         (f"loss {row['loss']:.4f}", 5),
         ("" if accuracy is None else f"accuracy {100 * accuracy:6.2f} %", 2 if judged else 0),
         (f"val_loss {row['val_loss']:.4f}" if judged else "", 5),
-        (f"val_accuracy {100 * (row['val_accuracy'] or 0):6.2f} %" if judged else "", 0),
+        (f"val_accuracy {100 * row['val_accuracy']:6.2f} %" if judged else "", 0),
         ("" if rate is None else f"rate {rate:.1e}", 6),
         (f"{seconds:.2f} s", 1),
         (speed(images, seconds), 4),
     ]
     return fitted(parts, width)
-
-
-def _known(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
 
 
 def speed(images: int, seconds: float) -> str:

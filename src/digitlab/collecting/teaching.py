@@ -23,11 +23,12 @@ from digitlab.collecting.own_images import HeldBack, OwnImages, hold_back, read_
 from digitlab.data import Dataset, Split, load
 from digitlab.errors import DataError, RunError
 from digitlab.learning.recipe import RECIPES, Recipe
+from digitlab.runs.events import Stopwatch, Watcher
 from digitlab.runs.folder import FORMAT, Run, write_json
 from digitlab.runs.gather import dataset_of
 from digitlab.runs.register import open_run
 from digitlab.runs.states import State
-from digitlab.runs.training import Stopwatch, Watcher, train
+from digitlab.runs.training import train
 
 if TYPE_CHECKING:
     from collections.abc import Callable

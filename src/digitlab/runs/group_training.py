@@ -12,11 +12,12 @@ from digitlab.errors import RecipeError, RunError
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.recipe import recipe as make_recipe
 from digitlab.runs import training
+from digitlab.runs.events import OnEvent, Watcher
 from digitlab.runs.folder import Run
 from digitlab.runs.gather import write_card
 from digitlab.runs.groups import Group
 from digitlab.runs.own_model import own_recipe
-from digitlab.runs.parallel import LocalProcesses, OnEvent, Place, check_sendable
+from digitlab.runs.parallel import LocalProcesses, Place, check_sendable
 from digitlab.runs.parcels import put_back
 from digitlab.runs.register import check_name, runs_folder
 from digitlab.runs.states import State
@@ -28,7 +29,7 @@ def train_group(
     *,
     name: str | None = None,
     folder: str | Path | None = None,
-    watcher: Callable[[], training.Watcher] = training.Watcher,
+    watcher: Callable[[], Watcher] = Watcher,
     changes: dict[str, Any] | None = None,
     jobs: int = 1,
     place: Place | None = None,
@@ -53,8 +54,8 @@ def train_group(
         changes: Fields of the recipe to set, as an alternative to naming them here.
         jobs: How many at a time, each in a process of its own; never more than there are cores.
         place: Where to train them instead: a `digitlab.Cluster`.
-        on_event: Called with a run's name and what it did, {"epoch": …} or {"stage": …}, where `jobs` is above 1 or
-            there is a `place`.
+        on_event: Called with a run's name and what it did, a `digitlab.runs.events.Epoch` or `Stage`, where `jobs` is
+            above 1 or there is a `place`.
         data: As for `train`, like the next three.
         validation: Of the training images.
         model: A model of your own.

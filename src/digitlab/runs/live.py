@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from digitlab.errors import DigitlabError
 from digitlab.files import write_atomically
+from digitlab.runs.events import Watcher
 from digitlab.runs.states import Stage
-from digitlab.runs.training import Watcher
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,9 +8,9 @@ import signal
 import sys
 from typing import Any
 
+from digitlab.runs.events import Watcher
 from digitlab.runs.live import Live
 from digitlab.runs.states import Stage
-from digitlab.runs.training import Watcher
 
 
 class Quick(Watcher):

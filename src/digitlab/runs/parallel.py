@@ -13,16 +13,14 @@ import json
 import pickle
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from digitlab.errors import DigitlabError, ProcessError, RunError
 from digitlab.machine import usable_cores
 from digitlab.processes import Child, Mapper, Work, map_in_processes
-
-# What is called for each line of a process: its task's name, and {"epoch": …} or {"stage": …}.
-OnEvent = Callable[[str, dict[str, Any]], None]
+from digitlab.runs.events import OnEvent, from_json
 
 
 class Place(Mapper, Protocol):
@@ -156,12 +154,11 @@ def run_one(task: dict[str, Any], on_event: OnEvent, live: set[Child], lock: thr
         # The pipe is kept open: its end tells the process that this one is gone.
         process.tell(pickle.dumps(task), last=False)
         for line in process.stdout:
-            message = json.loads(line)
-            if "error" in message:
-                problem = message["error"]
+            if line.startswith(b'{"error"'):
+                problem = json.loads(line)["error"]
             else:
                 with lock:
-                    on_event(task["name"], message)
+                    on_event(task["name"], from_json(line))
         if process.wait() not in (0, 130) and problem is None:
             reader.join()
             words = b"".join(said).decode(errors="replace").strip().splitlines()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,6 +17,7 @@ from digitlab.learning.export import export_model
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.recipe import recipe as make_recipe
 from digitlab.machine import machine, versions
+from digitlab.runs.events import Stopwatch, Watcher
 from digitlab.runs.folder import FORMAT, Run, history_csv, write_arrays, write_json
 from digitlab.runs.gather import (
     dataset_of,
@@ -34,47 +34,9 @@ from digitlab.runs.states import Stage, State
 from digitlab.runs.trust import check_trusted, trust
 
 if TYPE_CHECKING:
-    from digitlab.learning.engine import Progress
     from digitlab.learning.state import TrainState
     from digitlab.showing import ReportContent
     from digitlab.showing.figures.process import Drawer
-
-
-class Watcher:
-    """What `train` tells while it works; this one keeps silent, the command line's draws a progress bar."""
-
-    def started(self, run: Run, data: Dataset, model: Any, state: TrainState | None) -> None:
-        """The run folder is made and the model is built; `state` is what it goes on from."""
-
-    def progress(self, progress: Progress) -> None:
-        """Several times a second within an epoch."""
-
-    def epoch(self, state: TrainState, epochs: int) -> None:
-        """An epoch is done and its checkpoint kept."""
-
-    def stage(self, name: Stage) -> None:
-        """A new stage begins."""
-
-
-class Stopwatch:
-    """Seconds by stage. `started` is a `time.perf_counter()` value: where the first stage, "start", began."""
-
-    def __init__(self, started: float | None = None) -> None:
-        self._started = self._last = time.perf_counter() if started is None else started
-        self._stages: dict[str, float] = {}
-        self._name = Stage.START
-
-    def stage(self, name: Stage) -> None:
-        """End the stage that runs and begin another."""
-        now = time.perf_counter()
-        self._stages[self._name] = self._stages.get(self._name, 0.0) + now - self._last
-        self._name, self._last = name, now
-
-    def seconds(self) -> dict[str, float]:
-        """Seconds by stage up to now, with `total`."""
-        self.stage(self._name)
-        rounded = {str(name): round(value, 3) for name, value in self._stages.items()}
-        return rounded | {"total": round(time.perf_counter() - self._started, 3)}
 
 
 def train(
@@ -378,5 +340,5 @@ def _source_of(dataset: Dataset) -> str | Dataset | None:
 
 
 def _stage(watcher: Watcher, stopwatch: Stopwatch, name: Stage) -> None:
-    stopwatch.stage(name)
-    watcher.stage(name)
+    for told in (stopwatch, watcher):
+        told.stage(name)

@@ -12,8 +12,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from digitlab.processes import bind_to_a_free_core
+from digitlab.runs.events import Epoch, Watcher, to_json
 from digitlab.runs.states import Stage
-from digitlab.runs.training import Watcher
 
 if TYPE_CHECKING:
     from digitlab.learning.state import TrainState
@@ -28,9 +28,7 @@ class Reporting(Watcher):
 
     def epoch(self, state: TrainState, epochs: int) -> None:
         """What the last epoch gave."""
-        row = {name: values[-1] for name, values in state.history.items()}
-        finite = {name: value if value == value else None for name, value in row.items()}
-        _say({"epoch": state.epoch, "epochs": epochs, **finite})
+        _say(to_json(Epoch.of(state, epochs)))
 
     def stage(self, name: Stage) -> None:
         """What comes next; Keras is imported the quick way when the model is about to be built."""
@@ -38,12 +36,12 @@ class Reporting(Watcher):
             from digitlab.startup import import_keras_quickly
 
             import_keras_quickly()
-        _say({"stage": name})
+        _say(to_json(name))
 
 
-def _say(message: dict[str, Any]) -> None:
+def _say(line: str) -> None:
     try:
-        print(json.dumps(message), flush=True)
+        print(line, flush=True)
     except BrokenPipeError:  # the parent is gone
         raise KeyboardInterrupt from None
 
@@ -84,7 +82,7 @@ def main() -> None:
     except KeyboardInterrupt:
         os._exit(130)  # the run is kept; the thread that reads stdin would hold the interpreter
     except (DigitlabError, OSError, MemoryError) as error:
-        _say({"error": f"{task['name']}: {error or type(error).__name__}"})
+        _say(json.dumps({"error": f"{task['name']}: {error or type(error).__name__}"}))
         os._exit(1)
     os._exit(0)
 

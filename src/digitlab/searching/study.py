@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from digitlab.data import Dataset
 from digitlab.errors import DigitlabError, RunError, TrainingError
 from digitlab.learning.recipe import Recipe
+from digitlab.runs.events import Epoch
 from digitlab.searching.ranges import Range, parameters_of, suggest
 
 if TYPE_CHECKING:
@@ -285,10 +286,10 @@ def train_trial(trial: optuna.Trial, model: Any, recipe: Recipe, data: Dataset, 
     """
     import optuna
 
-    def on_epoch(epoch: int, accuracy: float) -> None:
-        trial.report(accuracy, epoch)
-        if epoch < recipe.epochs and trial.should_prune():
-            raise optuna.TrialPruned(f"after epoch {epoch}")
+    def on_epoch(ended: Epoch) -> None:
+        trial.report(ended.values["val_accuracy"], ended.epoch)
+        if ended.epoch < recipe.epochs and trial.should_prune():
+            raise optuna.TrialPruned(f"after epoch {ended.epoch}")
 
     try:
         return validation_accuracy(model, recipe, data, engine, on_epoch)
@@ -297,9 +298,9 @@ def train_trial(trial: optuna.Trial, model: Any, recipe: Recipe, data: Dataset, 
 
 
 def validation_accuracy(
-    model: Any, recipe: Recipe, data: Dataset, engine: str, on_epoch: Callable[[int, float], None]
+    model: Any, recipe: Recipe, data: Dataset, engine: str, on_epoch: Callable[[Epoch], None]
 ) -> float:
-    """Train a recipe and return what a search judges it by; `on_epoch` is told each epoch's validation accuracy.
+    """Train a recipe and return what a search judges it by; `on_epoch` is told of each epoch.
 
     Raises:
         TrainingError: its loss became infinite.
@@ -313,7 +314,7 @@ def validation_accuracy(
         recipe,
         *images,
         engine=engine,
-        on_epoch=lambda state: on_epoch(state.epoch, state.history["val_accuracy"][-1]),
+        on_epoch=lambda state: on_epoch(Epoch.of(state, recipe.epochs)),
     )
     accuracies = state.history["val_accuracy"]
     return max(accuracies) if recipe.patience else accuracies[-1]

@@ -10,6 +10,7 @@ from digitlab.data import Dataset, load
 from digitlab.errors import TrainingError
 from digitlab.learning.recipe import Recipe
 from digitlab.processes import bind_to_a_free_core
+from digitlab.runs.events import Epoch
 from digitlab.searching.study import validation_accuracy, warmup
 from digitlab.startup import import_keras_quickly
 
@@ -39,10 +40,10 @@ def train_trial(data: TrialData, fields: dict[str, Any], to_reach: dict[int, flo
     recipe = Recipe.from_dict(fields)
     accuracies: list[float] = []
 
-    def on_epoch(epoch: int, accuracy: float) -> None:
-        accuracies.append(accuracy)
-        may_end = warmup(recipe.epochs) <= epoch < recipe.epochs
-        if may_end and epoch in to_reach and max(accuracies) < to_reach[epoch]:
+    def on_epoch(ended: Epoch) -> None:
+        accuracies.append(ended.values["val_accuracy"])
+        may_end = warmup(recipe.epochs) <= ended.epoch < recipe.epochs
+        if may_end and ended.epoch in to_reach and max(accuracies) < to_reach[ended.epoch]:
             raise _TooPoor
 
     judged = None

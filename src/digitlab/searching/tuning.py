@@ -16,11 +16,11 @@ from digitlab.judging.compare import compare_groups
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.recipe import recipe as make_recipe
 from digitlab.machine import usable_cores
+from digitlab.runs.events import OnEvent, Watcher
 from digitlab.runs.group_training import train_group
-from digitlab.runs.parallel import LocalProcesses, OnEvent, Place
+from digitlab.runs.parallel import LocalProcesses, Place
 from digitlab.runs.recipe_file import save_recipe
 from digitlab.runs.register import check_name, runs_folder
-from digitlab.runs.training import Watcher
 from digitlab.searching.elsewhere import search_at
 from digitlab.searching.finalists import best_of, further_seeds
 from digitlab.searching.finalists import finalists as best_trials
