@@ -36,6 +36,13 @@ if os.environ.get("CI"):
     hypothesis.settings.load_profile("ci")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave out what is slow where nobody says what to run; `pytest -m slow` is the rest, which CI runs as well."""
+    named = config.args_source is pytest.Config.ArgsSource.ARGS or config.option.keyword or config.option.lf
+    if not named and not config.option.markexpr:
+        config.option.markexpr = "not slow"
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _compiled_programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Compile each program once a session, in this process and in those it starts.

@@ -89,6 +89,7 @@ def test_thickness_gives_more_ink_and_less() -> None:
     assert ink.max() > 1.3
 
 
+@pytest.mark.slow
 def test_a_step_has_its_own_draws_and_always_the_same(small: Dataset) -> None:
     images = small.train.images[:8]
 
@@ -99,6 +100,7 @@ def test_a_step_has_its_own_draws_and_always_the_same(small: Dataset) -> None:
     assert len({draw(0, 7), draw(0, 8), draw(1, 7)}) == 3
 
 
+@pytest.mark.slow
 def test_examples_show_the_picture_first(small: Dataset) -> None:
     grid = augment.examples(small.train.images[:3], ALL, columns=4)
     assert grid.shape == (3, 5, 28, 28)
@@ -106,6 +108,7 @@ def test_examples_show_the_picture_first(small: Dataset) -> None:
     np.testing.assert_array_equal(grid[:, 0], small.train.images[:3])
 
 
+@pytest.mark.slow
 def test_both_engines_learn_from_the_same_augmented_pictures(small: Dataset) -> None:
     changes = {k: getattr(ALL, k) for k in ("shift", "rotate", "scale", "shear", "elastic", "thickness")}
     settings = recipe("mlp", hidden=(16,), epochs=2, batch_size=100, **changes)

@@ -98,6 +98,7 @@ def download(page: Any, kind: str, folder: Path) -> Path:
     return target
 
 
+@pytest.mark.slow
 def test_what_is_downloaded_is_what_the_command_writes(page: Any, photos: dict[str, bytes], tmp_path: Path) -> None:
     rows = rows_of(download(page, "csv", tmp_path))
     wanted = []
@@ -216,6 +217,7 @@ def test_zoom_and_pan(page: Any) -> None:
     assert page.locator("#picture").bounding_box()["width"] == pytest.approx(width, abs=1)
 
 
+@pytest.mark.slow
 def test_corrections_are_not_lost_by_a_slip(page: Any, troubles: list[str]) -> None:
     page.click("#tab-digits")
     page.click("#text button >> nth=0")

@@ -155,6 +155,7 @@ def test_a_backend_that_is_not_there(home: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_runs_compare_evaluate_report(home: Path) -> None:
     listed = json.loads(in_process("runs", "--json", cwd=home).stdout)
     assert {"linear", "mlp"} <= {row["name"] for row in listed}
@@ -205,6 +206,7 @@ def test_evaluate_on_other_data(home: Path, small: Dataset) -> None:
     assert {p.name: p.stat().st_mtime_ns for p in (home / "runs" / "mlp").iterdir()} == before
 
 
+@pytest.mark.slow
 def test_data_and_recipes(home: Path) -> None:
     facts: dict[str, Any] = json.loads(in_process("data", "--json", "--png", "grid.png", cwd=home).stdout)
     assert facts["images"] == {"train": 55000, "validation": 5000, "test": 10000}
@@ -266,6 +268,7 @@ def test_version_and_completion(home: Path) -> None:
     assert shown.stdout.split() == ["train"]
 
 
+@pytest.mark.slow
 def test_saved_model_opens_in_plain_keras_without_digitlab(home: Path) -> None:
     """In a process that cannot import digitlab: load, no warning, evaluate; raw pixels in, probabilities out."""
     code = """
@@ -289,6 +292,7 @@ print(json.dumps([loss, accuracy, model.predict(x[:2], verbose=0).tolist()]))
     np.testing.assert_allclose(rows, run.predictions["test_probabilities"][:2], rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_from_python(home: Path, small: Dataset, tmp_path: Path) -> None:
     """A Dataset made in Python, a model made in Python: the same run folder."""
     import keras

@@ -56,6 +56,7 @@ def without_seconds(line: str) -> dict[str, Any]:
     return {name: value for name, value in json.loads(line).items() if name != "seconds"}
 
 
+@pytest.mark.slow
 def test_reading_a_folder_gives_what_this_machine_gives(dask: DaskProcesses, pages: Path, tmp_path: Path) -> None:
     there = in_process("read", str(pages), "--json", "--scheduler", dask.address, cwd=tmp_path)
     here = in_process("read", str(pages), "--json", cwd=tmp_path)
@@ -80,6 +81,7 @@ def test_drawings_come_home(pages: Path, tmp_path: Path) -> None:
         assert (tmp_path / name / "00.png").read_bytes() == (tmp_path / f"own {name}" / "00.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_what_cannot_be_done_is_one_line_before_anything_starts(
     dask: DaskProcesses, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

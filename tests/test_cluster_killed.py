@@ -43,6 +43,7 @@ def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskProcesses]:
         yield processes
 
 
+@pytest.mark.slow
 def test_runs_survive_a_killed_worker_ctrl_c_and_another_cluster(
     dask: DaskProcesses, small: Dataset, tmp_path: Path
 ) -> None:
@@ -96,6 +97,7 @@ def test_runs_survive_a_killed_worker_ctrl_c_and_another_cluster(
     assert not (tmp_path / "runs" / ARRIVING).exists()
 
 
+@pytest.mark.slow
 def test_worse_images_and_trials_are_judged_elsewhere_as_here(
     dask: DaskProcesses, small: Dataset, tmp_path: Path
 ) -> None:
@@ -130,6 +132,7 @@ def test_a_trial_too_poor_for_the_medians_it_took_along_ends_early(small: Datase
     assert good["accuracy"] == good["accuracies"][-1] and len(good["accuracies"]) == 5
 
 
+@pytest.mark.slow
 def test_pieces_survive_a_restarted_scheduler(dask: DaskProcesses) -> None:
     """With it go its workers and everything it knew; what was answered is not asked again."""
     contents = [str(number).encode() for number in range(30)]

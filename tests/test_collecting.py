@@ -46,6 +46,7 @@ def collected(sheets: list[FilledSheet], reader: Reader, tmp_path_factory: pytes
     return collection
 
 
+@pytest.mark.slow
 def test_every_filled_box_is_cut_as_the_reader_would(sheets: list[FilledSheet], collected: Collection) -> None:
     found = {(kept.writer, kept.place): kept for kept in collected.images()}
     expected = {
@@ -135,6 +136,7 @@ def test_homography_takes_points_where_they_belong() -> None:
     np.testing.assert_allclose(through(np.linalg.inv(matrix), skewed), square, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turns", [1, 2])
 def test_marks_are_found_whichever_way_up(sheets: list[FilledSheet], turns: int) -> None:
     pixels = np.asarray(sheets[0].photo)
@@ -179,6 +181,7 @@ def test_page_of_known_text(tmp_path: Path, reader: Reader) -> None:
         collect_page(tmp_path / "page.png", "012a", mine, reader=reader)
 
 
+@pytest.mark.slow
 def test_sheet_is_a_vector_page(tmp_path: Path) -> None:
     for paper, points in (("a4", (595.2, 841.8)), ("letter", (612.0, 792.0))):
         content = write_sheet(tmp_path / f"{paper}.pdf", paper=paper).read_bytes()

@@ -76,6 +76,7 @@ def test_nothing_is_kept_unless_asked(tmp_path: Path) -> None:
     assert 'id="kept"' not in page and "are not kept" in page
 
 
+@pytest.mark.slow
 @needs_browser
 def test_a_digit_typed_over_is_kept(browser: Any, server: Server, folder: Path) -> None:
     troubles: list[str] = []

@@ -48,6 +48,7 @@ def test_the_fifteen_of_mnist_c_are_there_and_each_has_five_strengths():
     assert all(len(one.strengths) == 5 and one.name == name and one.words for name, one in CORRUPTIONS.items())
 
 
+@pytest.mark.slow
 @everyone
 def test_laws_of_every_kind(kind, some):
     before, damage = some.copy(), []
@@ -79,6 +80,7 @@ def test_blank_page_none_and_other_shapes(kind):
     assert corrupt(np.full((2, 20, 31), 255, np.uint8), kind, 3).shape == (2, 20, 31)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", ["nearest mean", "nearest neighbour"])
 def test_a_simple_reader_gets_worse_but_not_blind(reader):
     """Readers of our own, no network: mild damage costs little, strong damage more, for the mean of all kinds."""
@@ -186,6 +188,7 @@ def test_robustness_round_trips_and_refuses_nonsense():
             Robustness.from_dict({**found.to_dict(), "accuracies": wrong})
 
 
+@pytest.mark.slow
 def test_in_a_run_its_report_and_the_command(small, tmp_path: Path, monkeypatch, capsys):
     import dataclasses
 

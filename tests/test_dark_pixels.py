@@ -33,6 +33,7 @@ def dark(images: np.ndarray) -> np.ndarray:
     return np.bincount(found.columns, minlength=784) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -112,6 +113,7 @@ def test_decay_resumes_bit_equal(small: Dataset) -> None:
         np.testing.assert_array_equal(mine, other)
 
 
+@pytest.mark.slow
 def test_a_state_from_other_images_goes_on_with_what_it_has_in_store(
     small: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

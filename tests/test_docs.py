@@ -82,7 +82,14 @@ def has_same_output(wanted: str, got: str) -> bool:
     return doctest.OutputChecker().check_output(wanted, got, flags)
 
 
-@pytest.mark.parametrize("page", pages.pages(), ids=lambda page: page.name)
+# Those that train again and again.
+LONG = ("tune.md", "train.md", "python.md", "traps.md")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, id=page.name, marks=pytest.mark.slow if page.name in LONG else ()) for page in pages.pages()],
+)
 def test_every_block_of_a_page_works(
     page: Path,
     small: Dataset,
@@ -228,6 +235,7 @@ def page() -> str:
     return (ROOT / "docs" / "run-format.md").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_the_keys_of_json_are_all_described(real_run: Any) -> None:
     from digitlab.cli.train_command import summary
 
@@ -235,6 +243,7 @@ def test_the_keys_of_json_are_all_described(real_run: Any) -> None:
     assert pages.first_column(text, "For programs") == list(summary(real_run[0]))
 
 
+@pytest.mark.slow
 def test_run_files_are_as_described(page: str, real_run: Any) -> None:
     files = {file.relative_to(real_run[0].path).as_posix() for file in real_run[0].path.rglob("*") if file.is_file()}
     described = set(pages.first_column(page, "Files"))

@@ -29,8 +29,8 @@ EVERYTHING = recipe(
 RECIPES = [
     pytest.param(recipe("mlp", epochs=2, batch_size=32), id="mlp"),
     pytest.param(recipe("linear-sigmoid", epochs=2, batch_size=100), id="sigmoid"),
-    pytest.param(DROPOUT_AND_NORM, id="dropout and batch normalisation"),
-    pytest.param(SMOOTHED, id="one-hot, smoothed, AdamW"),
+    pytest.param(DROPOUT_AND_NORM, id="dropout and batch normalisation", marks=pytest.mark.slow),
+    pytest.param(SMOOTHED, id="one-hot, smoothed, AdamW", marks=pytest.mark.slow),
     pytest.param(recipe("linear", epochs=2, optimizer="sgd", batch_size=5000), id="one batch, SGD"),
 ]
 
@@ -89,6 +89,7 @@ def test_compiled_engine_equals_plain_keras_fit(settings: Recipe, small: Dataset
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [RECIPES[0], RECIPES[2], RECIPES[3], AVERAGED])
 def test_fit_engine_gives_the_same_history(settings: Recipe, small: Dataset) -> None:
     histories, weights, kept = [], [], []
@@ -117,6 +118,7 @@ def test_averaged_weights_are_the_mean_over_the_steps(small: Dataset) -> None:
     assert np.abs(mean - seen[-1]).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_validation_judges_the_averaged_weights(small: Dataset) -> None:
     settings = recipe(AVERAGED, epochs=1)
     training, validation = pictures(small)
@@ -127,6 +129,7 @@ def test_validation_judges_the_averaged_weights(small: Dataset) -> None:
         assert state.history["val_accuracy"][-1] == pytest.approx(right)
 
 
+@pytest.mark.slow
 def test_convolutions_with_everything_resume_bit_equal(small: Dataset) -> None:
     import keras
     from keras import layers
@@ -149,6 +152,7 @@ def test_convolutions_with_everything_resume_bit_equal(small: Dataset) -> None:
     assert [w.tobytes() for w in models[0].get_weights()] == [w.tobytes() for w in models[1].get_weights()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["compiled", "fit"])
 def test_same_seed_is_bit_equal_and_another_is_not(name: str, small: Dataset) -> None:
     settings = recipe(DROPOUT_AND_NORM, epochs=1)
@@ -160,6 +164,7 @@ def test_same_seed_is_bit_equal_and_another_is_not(name: str, small: Dataset) ->
     assert bits(first) != bits(other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["compiled", "fit"])
 def test_two_epochs_and_two_more_are_bit_equal_to_four(name: str, small: Dataset) -> None:
     settings = recipe(DROPOUT_AND_NORM, epochs=4)
@@ -181,6 +186,7 @@ def test_two_epochs_and_two_more_are_bit_equal_to_four(name: str, small: Dataset
     assert without_seconds(whole) == without_seconds(resumed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("warmup", [0, 20])
 def test_one_cycle_is_keras_cosine_decay(warmup: int) -> None:
     import keras
@@ -193,6 +199,7 @@ def test_one_cycle_is_keras_cosine_decay(warmup: int) -> None:
         assert float(ours(number)) == pytest.approx(float(theirs(number)), rel=1e-5, abs=1e-7)
 
 
+@pytest.mark.slow
 def test_length_of_stretches_does_not_change_the_result(small: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = recipe("mlp", epochs=1, dropout=0.2)
     states = []
@@ -289,6 +296,7 @@ def test_unknown_engine_and_wrong_state_are_refused(small: Dataset) -> None:
         train(build(wider), wider, pictures(small)[0], resume=other)
 
 
+@pytest.mark.slow
 def test_recipes_that_differ_in_numbers_and_seed_are_one_compiled_program(small: Dataset) -> None:
     """What a search changes from trial to trial compiles nothing; that it has its effect is held against `fit`."""
     import jax
@@ -320,6 +328,7 @@ def test_recipes_that_differ_in_numbers_and_seed_are_one_compiled_program(small:
     np.testing.assert_allclose(states[1].history["val_loss"], plain.history["val_loss"], rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["compiled", "fit"])
 def test_whole_weights_are_images_repeated(name: str, small: Dataset) -> None:
     """One batch an epoch, so that the order plays no part."""
@@ -334,6 +343,7 @@ def test_whole_weights_are_images_repeated(name: str, small: Dataset) -> None:
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["compiled", "fit"])
 def test_patience_keeps_the_best_epoch_and_resumes_bit_equal(name: str, small: Dataset) -> None:
     settings = recipe("linear", epochs=30, patience=2, peak_rate=0.3, schedule="constant", batch_size=500, average=0.5)
@@ -375,6 +385,7 @@ def test_one_cycle_is_made_again_from_its_config() -> None:
     assert [float(again(step)) for step in (0, 10, 60)] == [float(schedule(step)) for step in (0, 10, 60)]
 
 
+@pytest.mark.slow
 def test_the_gradient_of_a_batch_is_the_mean_of_its_parts(small: Dataset) -> None:
     """By plain SGD, which a sum of the parts' gradients would drive 4 times as far; Adam does not mind."""
     settings = recipe("fast99", batch_norm=False, optimizer="sgd", peak_rate=0.02, batch_size=64, epochs=1)
@@ -386,6 +397,7 @@ def test_the_gradient_of_a_batch_is_the_mean_of_its_parts(small: Dataset) -> Non
             np.testing.assert_allclose(ours, theirs, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_programs_compiled_beside_the_first_stretch_change_nothing_and_are_those_used(
     small: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

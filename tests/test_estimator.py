@@ -38,6 +38,7 @@ def digits(count: int = 600) -> tuple[np.ndarray, np.ndarray]:
     return X[:count], y[:count]
 
 
+@pytest.mark.slow
 def test_pipeline_grid_search_and_cross_validation() -> None:
     X, y = digits(500)
     model = DigitClassifier(hidden=(16,), epochs=15, batch_size=32)
@@ -52,6 +53,7 @@ def test_pipeline_grid_search_and_cross_validation() -> None:
     np.testing.assert_allclose(calibrated.predict_proba(X).sum(1), 1, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_labels_of_any_kind_and_pixels_of_any_range() -> None:
     X, y = digits(300)
     names = np.array([f"digit {label}" for label in y])
@@ -61,6 +63,7 @@ def test_labels_of_any_kind_and_pixels_of_any_range() -> None:
     np.testing.assert_allclose(first.model_.predict(X * (255 / 16), verbose=0), first.predict_proba(X), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_images_for_a_convolutional_network(small: Dataset) -> None:
     images, labels = small.train.images[:128], small.train.labels[:128]
     model = DigitClassifier("fast99", epochs=6, batch_size=64, batch_norm=False).fit(images, labels)
@@ -77,6 +80,7 @@ def test_early_stopping_keeps_the_best_epoch() -> None:
     assert max(accuracies) == max(accuracies[:-2])
 
 
+@pytest.mark.slow
 def test_warm_start_goes_on_from_the_last_weights() -> None:
     X, y = digits(200)
     model = clone(SMALL).set_params(epochs=5, warm_start=True, peak_rate=0.002).fit(X, y)
@@ -131,6 +135,7 @@ def test_without_scikit_learn_it_says_what_to_install() -> None:
     assert done.stderr.splitlines()[-1].endswith("Install it with: pip install 'digitlab[sklearn]'")
 
 
+@pytest.mark.slow
 def test_threads_share_compiled_programs() -> None:
     X, y = digits(100)
     model = clone(SMALL).set_params(hidden=(5,), dropout=0.1)  # layers that no other test has compiled
@@ -139,6 +144,7 @@ def test_threads_share_compiled_programs() -> None:
     np.testing.assert_array_equal(together, cross_val_score(model, X, y, cv=4, error_score="raise"))
 
 
+@pytest.mark.slow
 def test_a_grid_is_searched_by_processes() -> None:
     X, y = digits(100)
     search = GridSearchCV(SMALL, {"batch_size": [16, 50]}, cv=2, error_score="raise")

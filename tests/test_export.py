@@ -46,6 +46,7 @@ def images(small: Dataset) -> np.ndarray:
     return small.test.images[:20]
 
 
+@pytest.mark.slow
 def test_every_known_layer(images: np.ndarray) -> None:
     stack = [
         L.Conv2D(4, 3, padding="same", use_bias=False),
@@ -74,6 +75,7 @@ def test_every_known_layer(images: np.ndarray) -> None:
         same(sequential(L.Conv2D(5, 3), pool, L.Dense(10, activation="softmax")), images)
 
 
+@pytest.mark.slow
 def test_branches(images: np.ndarray) -> None:
     pixels = keras.Input((28, 28))
     scaled = L.Reshape((28, 28, 1))(L.Rescaling(1 / 255)(pixels))
@@ -95,6 +97,7 @@ def test_a_model_within_the_model_and_operations_of_two_tensors(images: np.ndarr
         export.onnx_bytes([sequential(L.Conv2D(2, 1), constant, L.Flatten(), L.Dense(10, activation="softmax"))], {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(export._ACTIVATIONS))
 def test_every_activation(name: str, images: np.ndarray) -> None:
     middle = "relu" if name == "softmax" else name
@@ -103,6 +106,7 @@ def test_every_activation(name: str, images: np.ndarray) -> None:
     same(model, images)
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(
     kernel=st.tuples(st.integers(1, 5), st.integers(1, 5)),
@@ -117,6 +121,7 @@ def test_paddings_and_strides(kernel: Any, stride: int, padding: str, pool: Any,
     same(sequential(*stack, L.Flatten(), L.Dense(10, activation="softmax")), images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["linear-sigmoid", "mlp-onehot", "mlp2", "robust"])
 def test_recipes_and_any_number_of_pictures(name: str, images: np.ndarray) -> None:
     model = build(recipe(name))
@@ -140,6 +145,7 @@ def test_files(kind: str, images: np.ndarray, tmp_path: Path) -> None:
         np.testing.assert_allclose(run(export.onnx_bytes([loaded], {}), images), predict(model, images), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_an_average_of_models(images: np.ndarray, tmp_path: Path) -> None:
     names = ("linear-sigmoid", "mlp-onehot", "tiny")
     members = [build(recipe(name, seed=seed)) for seed, name in enumerate(names)]

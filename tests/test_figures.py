@@ -203,6 +203,7 @@ def test_drawing_on_given_axes_draws_nowhere_else():
     assert not pyplot.get_fignums()
 
 
+@pytest.mark.slow
 def test_names_are_never_read_as_mathematics(content, tmp_path):
     # "$\frac{" in a class name would otherwise be an error of Matplotlib's own small TeX.
     names = ["$\\frac{", "a_b$", *HOSTILE, "x", "y", "z"]
@@ -215,6 +216,7 @@ def test_names_are_never_read_as_mathematics(content, tmp_path):
             ElementTree.parse(path)  # noqa: S314
 
 
+@pytest.mark.slow
 def test_saved_figures_are_complete(drawn):
     from PIL import Image
 
@@ -247,6 +249,7 @@ def test_content_travels_to_another_process(content):
     np.testing.assert_array_equal(again.evaluation.mistakes, content.evaluation.mistakes)
 
 
+@pytest.mark.slow
 def test_the_drawing_process_takes_figures_one_order_after_another(content, drawn, tmp_path):
     """Samples, then curves, then the rest in two processes: the same bytes again as drawn here at once."""
     early = dataclasses.replace(content, evaluation=None, images=content.images[:0], labels=content.labels[:0])
@@ -260,6 +263,7 @@ def test_the_drawing_process_takes_figures_one_order_after_another(content, draw
         assert path.read_bytes() == (tmp_path / path.name).read_bytes(), path.name
 
 
+@pytest.mark.slow
 def test_a_figure_that_cannot_be_drawn_is_said_and_a_stopped_run_ends_the_drawing(content, tmp_path):
     for names in (figures.OF_RESULT, figures.OF_RESULT[1:2]):  # one of them is drawn by the copy
         with Drawer() as drawer:

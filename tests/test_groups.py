@@ -71,6 +71,7 @@ def folder(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_group_is_its_seeds(folder: Path) -> None:
     group = groups.open_group("a", folder)
     assert group is not None
@@ -98,6 +99,7 @@ def test_an_ensemble_is_the_mean_of_probabilities(folder: Path) -> None:
         finished.export("nothing", folder=folder)
 
 
+@pytest.mark.slow
 def test_seeds_side_by_side_are_those_one_after_another(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,6 +142,7 @@ def test_an_error_of_one_side_by_side_is_said(folder: Path, tmp_path: Path) -> N
         train_group("linear", 2, name="x", jobs=2, data=tmp_path / "nothing", folder=folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
 def test_processes_end_with_the_one_that_began_them(folder: Path, signum: int, tmp_path: Path) -> None:
     options = ["linear", "--epochs", "4000", "--data", str(folder / "small.npz"), "--validation", "100"]

@@ -149,6 +149,7 @@ def test_training_and_reading_see_the_same_pixels(tmp_path: Path) -> None:
         np.testing.assert_array_equal(class_folders.read_image(tmp_path / name, 200), read, name)
 
 
+@pytest.mark.slow
 def test_pdf_pages_come_one_by_one_in_their_order(tmp_path: Path) -> None:
     file = tmp_path / "three.pdf"
     pages = []

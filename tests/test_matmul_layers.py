@@ -56,6 +56,7 @@ def test_convolution_equals_keras(
         np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["MaxPooling2D", "AveragePooling2D"])
 @pytest.mark.parametrize(("size", "padding"), [(2, "valid"), ((3, 2), "valid"), (2, "same")])
 def test_pooling_equals_keras_also_where_values_are_equal(kind: str, size: object, padding: str) -> None:
@@ -132,6 +133,7 @@ def test_parts_are_put_together_in_order() -> None:
     np.testing.assert_array_equal(map_in_microbatches(lambda some: some.sum(1), rows), rows.sum(1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_norm", [False, True])
 def test_training_in_parts_equals_keras_fit_on_stock_layers(batch_norm: bool, small: Dataset) -> None:
     """The fit engine knows neither twins nor parts: whole batches through Keras' own convolutions."""

@@ -32,6 +32,7 @@ def run(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
         return train("mlp", data=small, hidden=(12,), epochs=1, name="tiny", folder=tmp_path_factory.mktemp("runs"))
 
 
+@pytest.mark.slow
 def test_the_layers_are_those_of_the_network(run: Run, small: Dataset) -> None:
     image, weights = small.test.images[0], run.model.get_weights()
     hidden, sums = look_inside(run.path / "model.onnx", image)
@@ -56,6 +57,7 @@ def test_convolutions_are_seen_as_maps(small: Dataset, tmp_path: Path) -> None:
         look_inside(tmp_path / "bad.onnx", small.test.images[0])
 
 
+@pytest.mark.slow
 def test_another_network_by_its_name(run: Run, mnist: Dataset) -> None:
     body = json.dumps({"images": mnist.test.images[:2].tolist()})
     with running(Settings(runs=run.path.parent)) as server:
@@ -86,6 +88,7 @@ def test_another_network_by_its_name(run: Run, mnist: Dataset) -> None:
             assert max(digit["probabilities"]) == pytest.approx(digit["confidence"], abs=1e-4)
 
 
+@pytest.mark.slow
 @needs_browser
 def test_two_at_once_and_a_look_inside(browser: Any, run: Run) -> None:
     troubles: list[str] = []

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from helpers import doc_pages as pages
 from helpers.command import environment
 
@@ -31,6 +32,7 @@ import os
 os.environ["KERAS_BACKEND"] = "jax"
 import digitlab
 import keras
+
 from digitlab import Split
 
 whole = digitlab.load()
@@ -117,6 +119,7 @@ def test_every_step_says_what_to_notice_and_has_an_exercise() -> None:
         assert "**Exercise.**" in step, step.partition("\n")[0]
 
 
+@pytest.mark.slow
 def test_notebook_runs(tmp_path: Path) -> None:
     """Every code cell in order in one namespace, on fewer images and for fewer epochs.
 
@@ -153,6 +156,7 @@ def test_the_kept_notebook_shows_what_its_text_claims() -> None:
     assert [digit == "7" for digit in stages] == [False, False, False, True]
 
 
+@pytest.mark.slow
 def test_example_runs(tmp_path: Path) -> None:
     script = ROOT / "examples" / "mnist_classification.py"
     assert len(script.read_text("utf-8").splitlines()) <= 60

@@ -155,6 +155,7 @@ def test_as_dict_is_json_with_line_page_character_and_numbers() -> None:
     assert Reading().numbers == ()
 
 
+@pytest.mark.slow
 def test_a_row_of_digits_of_a_page_stays_one_number() -> None:
     reader, (images, labels) = Reader(threads=1), mnist("validation")
     rows = parted = 0

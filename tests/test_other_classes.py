@@ -51,6 +51,7 @@ def run(three: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
         return digitlab.train("mlp", epochs=4, data=three, name="three", folder=tmp_path_factory.mktemp("runs"))
 
 
+@pytest.mark.slow
 def test_a_single_image_is_named(run: Run, small: Dataset) -> None:
     reader = Reader(run.path)
     assert reader.class_names == NAMES and not reader.reads_digits
@@ -105,6 +106,7 @@ def test_served(run: Run, server: Server, small: Dataset) -> None:
     assert "single images, 3 classes" in listed[1]["title"]
 
 
+@pytest.mark.slow
 @needs_browser
 def test_on_the_page(browser, server: Server) -> None:
     troubles: list[str] = []

@@ -78,6 +78,7 @@ def test_four_points_go_where_they_should_and_back() -> None:
     np.testing.assert_allclose(through(np.linalg.inv(matrix), there), here)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tilt", "pan"), [(25, 0), (0, 25), (15, 20)])
 def test_a_ruled_table_photographed_aslant_is_a_table(reader: Reader, tilt: float, pan: float) -> None:
     rng = np.random.default_rng(4)
@@ -99,6 +100,7 @@ def test_a_ruled_table_photographed_aslant_is_a_table(reader: Reader, tilt: floa
         assert grey[top:bottom, left:right].min() < 130
 
 
+@pytest.mark.slow
 def test_a_sheet_that_lies_straight_is_read_as_it_lies(reader: Reader) -> None:
     rng = np.random.default_rng(1)
     sheet, _ = table_of(*mnist("validation"), rng, ruled=True)

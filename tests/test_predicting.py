@@ -134,6 +134,7 @@ def test_folder_of_photos(tmp_path: Path) -> None:
     assert "nothing added" in digitlab("collect", "photos", "--prepare", "photo", cwd=tmp_path).stdout
 
 
+@pytest.mark.slow
 def test_train_brings_class_folders_of_any_size_to_28_by_28(tmp_path: Path) -> None:
     for digit in range(3):
         (tmp_path / "photos" / str(digit)).mkdir(parents=True)

@@ -144,6 +144,7 @@ def test_what_waited_too_long_is_not_begun() -> None:
         pool.end()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_picture_that_is_too_much_costs_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int

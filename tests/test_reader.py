@@ -63,11 +63,13 @@ def distance(read: str, truth: str) -> int:
 # What it reads
 
 
+@pytest.mark.slow
 def test_digits_that_squared_paper_hides_are_found_without_it() -> None:
     page = page_of(*mnist("validation"), 8)
     assert READER.read(page.image).digits_only == page.text
 
 
+@pytest.mark.slow
 def test_pages_of_test_digits_are_read() -> None:
     wrong = total = 0
     for seed in range(900, 915):
@@ -79,6 +81,7 @@ def test_pages_of_test_digits_are_read() -> None:
     assert wrong <= 0.03 * total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("height", [20, 60, 400])
 def test_single_digits_are_read_at_any_size(height: int) -> None:
     rng = np.random.default_rng(height)
@@ -130,6 +133,7 @@ def test_single_never_splits() -> None:
 # Laws
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10_000))
 @settings(deadline=None, max_examples=12)
 def test_inverting_does_not_change_the_text(seed: int) -> None:
@@ -137,6 +141,7 @@ def test_inverting_does_not_change_the_text(seed: int) -> None:
     assert READER.read(255 - page).text == READER.read(page).text
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10_000), pad=st.tuples(*[st.integers(0, 90)] * 4))
 @settings(deadline=None, max_examples=12)
 def test_padding_and_moving_do_not_change_the_text(seed: int, pad: tuple[int, int, int, int]) -> None:
@@ -149,6 +154,7 @@ def test_padding_and_moving_do_not_change_the_text(seed: int, pad: tuple[int, in
         assert b.box == tuple(np.array(a.box) + [pad[2], pad[0]] * 2)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10_000))
 @settings(deadline=None, max_examples=12)
 def test_doubling_the_size_does_not_change_the_text(seed: int) -> None:
@@ -175,6 +181,7 @@ def _read_as_it_is(seed: int) -> str:
     return READER.read(np.asarray(page_of(*mnist("validation"), seed).image)).text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", LAWS)
 def test_what_does_not_change_the_writing_does_not_change_the_text(law: str) -> None:
     changed = total = 0
@@ -200,6 +207,7 @@ def test_tempering_keeps_the_order() -> None:
 # Refusing
 
 
+@pytest.mark.slow
 def test_most_letters_and_marks_are_refused_and_hardly_a_digit() -> None:
     made = non_digits("test", np.random.default_rng(3))
     readings = [READER.read(next(made)[1]) for _ in range(40)]
@@ -208,6 +216,7 @@ def test_most_letters_and_marks_are_refused_and_hardly_a_digit() -> None:
     assert np.mean(READER.likeness(IMAGES[:3000]) < READER.least_likeness) <= 0.01
 
 
+@pytest.mark.slow
 def test_the_strokes_of_a_zigzag_are_no_row_of_ones() -> None:
     made = non_digits("made-up", np.random.default_rng(3))
     zigzags = [picture for _ in range(150) for name, picture in [next(made)] if name == "zigzag"]
@@ -256,6 +265,7 @@ def test_many_files_are_read_in_order_and_errors_do_not_stop_them(folder: Path) 
     assert len(list((folder / "stages").iterdir())) == 3
 
 
+@pytest.mark.slow
 def test_side_by_side_gives_the_same_as_one_after_another(folder: Path) -> None:
     alone = [result.as_dict() for result in read_files([folder], ReadOptions(workers=1))]
     beside = [result.as_dict() for result in read_files([folder], ReadOptions(workers=2))]
@@ -403,6 +413,7 @@ def test_a_picture_comes_as_bytes_as_well() -> None:
     assert Reader().read(buffer.getvalue()).text == Reader().read(page).text == "1"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 3, 9, 15, 27, 38])
 def test_a_scene_without_writing_is_empty(seed: int) -> None:
     # Broad soft shapes: their boxes hold nearly all dark ink of the page, but no sign is at all like a digit.

@@ -228,6 +228,7 @@ def test_everything_from_outside_is_escaped():
     assert "</script><script>alert(8)" not in html
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(max_size=12), min_size=3, max_size=3))
 @settings(max_examples=10, deadline=None)
 def test_any_class_name_comes_back_as_it_went_in(names):
@@ -237,6 +238,7 @@ def test_any_class_name_comes_back_as_it_went_in(names):
     assert [tag for tag, _ in page.tags].count("script") == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("skill", [3.2, 1.0, 0.0])
 def test_ten_thousand_pictures_stay_below_three_megabytes(skill):
     html = render(make_content(10_000, skill=skill))
@@ -247,6 +249,7 @@ def test_ten_thousand_pictures_stay_below_three_megabytes(skill):
         assert (page.data["mistakes"] == page.data["errors"]) == (page.data["errors"] <= 6000)
 
 
+@pytest.mark.slow
 def test_noise_that_no_png_can_compress_stays_below_three_megabytes():
     noise = np.random.default_rng(0).integers(0, 256, (10_000, 28, 28), dtype=np.uint8)
     robustness = {kind: [0.9, 0.8, 0.7, 0.6, 0.5] for kind in CORRUPTIONS}

@@ -138,6 +138,7 @@ def in_cell(content: ReportContent, true: int, read: int) -> list[int]:
     return found[np.argsort(-content.probabilities[found].max(axis=1), kind="stable")].tolist()
 
 
+@pytest.mark.slow
 def test_it_opens_within_a_second(visit, report):
     times = []
     for _ in range(3):  # the machine may be busy with something else
@@ -192,6 +193,7 @@ def test_hovering_says_what_a_cell_is(visit, report, content):
     assert page.inner_text("#readout").startswith(f"{top.true} read as {top.predicted}:")
 
 
+@pytest.mark.slow
 def test_the_matrix_by_keyboard_alone(visit, report, content):
     page = visit(report)
     for _ in range(30):
@@ -240,6 +242,7 @@ def test_counts_rows_and_mistakes_only(visit, report, content):
     ]
 
 
+@pytest.mark.slow
 def test_filters_and_order_of_the_gallery(visit, report, content):
     page = visit(report)
     e = content.evaluation
@@ -334,6 +337,7 @@ def test_curves_tell_their_values_to_pointer_and_keyboard(visit, report, content
     assert not tip.is_visible()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [390, 1280])
 def test_what_a_corruption_does_stands_under_its_strength(visit, report, width):
     """Six images in equal shares of a strip, each in the middle of its share: under the tick of its strength."""
@@ -351,6 +355,7 @@ def test_what_a_corruption_does_stands_under_its_strength(visit, report, width):
         assert card.locator(".suffering").evaluate("image => image.naturalWidth") == 6 * 32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [320, 390])
 def test_no_sideways_scrolling_on_a_phone(visit, report, tmp_path, width):
     hostile = tmp_path / "long.html"
@@ -365,6 +370,7 @@ def test_no_sideways_scrolling_on_a_phone(visit, report, tmp_path, width):
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path.name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_every_text_has_contrast(visit, report, scheme, width):
@@ -376,6 +382,7 @@ def test_every_text_has_contrast(visit, report, scheme, width):
         assert not found["low"]
 
 
+@pytest.mark.slow
 def test_hostile_names_stay_text(visit, tmp_path):
     names = [*HOSTILE, *FASHION]
     path = tmp_path / "hostile.html"

@@ -97,6 +97,7 @@ def whole(data: Path, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return folder / "whole"
 
 
+@pytest.mark.slow
 def test_killed_three_times_it_ends_bit_equal(data: Path, whole: Path, cache: Path, tmp_path: Path) -> None:
     run = tmp_path / "victim"
     process = start(*OPTIONS, "--data", str(data), "--name", "victim", folder=tmp_path, cache=cache)
@@ -138,6 +139,7 @@ def _processor_seconds(pid: int) -> float | None:
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_checkpoint_and_says_how_to_go_on(
     data: Path, whole: Path, cache: Path, tmp_path: Path
 ) -> None:
@@ -161,6 +163,7 @@ def test_ctrl_c_keeps_the_checkpoint_and_says_how_to_go_on(
     assert result(run) == result(whole)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_old_files_stay(data: Path, cache: Path, tmp_path: Path) -> None:
     # The kernel refuses to let any file grow beyond 200 kB (400 blocks).
     limited = ("sh", "-c", 'ulimit -f 400 && exec "$@"', "sh")

@@ -60,6 +60,7 @@ def test_crops_are_of_the_doubtful_numbers_only(written: Path) -> None:
     assert np.asarray(image.convert("L")).min() < 100  # ink on it
 
 
+@pytest.mark.slow
 @needs_browser
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_page_gives_out_the_corrected_table(browser: Any, written: Path, width: int, tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ def test_local_contrast_against_scipy(small: Dataset) -> None:
     np.testing.assert_allclose(contrast(ink)[..., 0], size / (mean(size) + 0.1), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_local_contrast_does_not_see_polarity_paper_or_shade(small: Dataset) -> None:
     ink = small.test.images[:8] / 255
     as_it_is = contrast(ink)
@@ -68,6 +69,7 @@ def test_calm_channels_see_the_image_without_specks(small: Dataset) -> None:
     assert wide[..., 1].max() < 1e-5
 
 
+@pytest.mark.slow
 def test_plain_keras_loads_the_model(small: Dataset, tmp_path: Path) -> None:
     model = build(recipe("robust"))
     model.save(tmp_path / "model.keras")
@@ -91,6 +93,7 @@ def test_two_seeds_share_a_program() -> None:
     assert json.dumps(_structure(other), default=str) != json.dumps(_structure(another), default=str)
 
 
+@pytest.mark.slow
 def test_disturb_changes_its_share_and_stays_in_range(small: Dataset) -> None:
     images = np.repeat(small.train.images[:1], 400, axis=0)
     changed = np.asarray(augment.apply(jax.random.key(0), images, Recipe(disturb=0.25)))
@@ -105,6 +108,7 @@ def test_disturb_changes_its_share_and_stays_in_range(small: Dataset) -> None:
     assert augment.active(Recipe(disturb=0.1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(disturb.OPERATIONS))
 def test_each_operation_changes_some_images_and_leaves_a_digit_to_see(name: str, small: Dataset) -> None:
     images = small.train.images[:300].astype(np.float32) / 255
@@ -126,6 +130,7 @@ def test_the_operations_listed_are_those_there_are_and_none_is_judged_on() -> No
         assert kind not in words
 
 
+@pytest.mark.slow
 def test_it_learns(small: Dataset) -> None:
     some = LabelledImages(small.train.images[:256], small.train.labels[:256])
     changed = recipe("robust", epochs=6, disturb=0.2, average=0.0)

@@ -363,6 +363,7 @@ def test_a_run_pointed_at_stands_out_and_the_curve_tells_values(visit, written):
     assert tip.startswith("epoch 1") and "mlp2-wide" in tip
 
 
+@pytest.mark.slow
 @needs_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])

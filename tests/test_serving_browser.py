@@ -94,6 +94,7 @@ def drop(page: Any, event: str, content: bytes, name: str, kind: str = "image/pn
     )
 
 
+@pytest.mark.slow
 def test_the_drawing_is_dark_on_paper(visit: Any) -> None:
     page = visit(color_scheme="dark", quiet=False)  # Chromium advises how canvases are read
     draw(page, ONE)
@@ -146,6 +147,7 @@ def test_what_is_drawn_is_read_and_explained(visit: Any) -> None:
     assert re.search(r"still a 7|7 falls from", page.inner_text("#mattered"))
 
 
+@pytest.mark.slow
 def test_undo_redo_clear_and_pen(visit: Any) -> None:
     page = visit()
     assert page.is_disabled("#undo") and page.is_disabled("#clear") and page.is_visible("#hint")
@@ -186,6 +188,7 @@ def test_a_finger_draws_too(visit: Any) -> None:
     reads(page, "7")
 
 
+@pytest.mark.slow
 def test_the_example_and_the_steps(visit: Any) -> None:
     page = visit()
     page.focus("#example")
@@ -202,6 +205,7 @@ def test_the_example_and_the_steps(visit: Any) -> None:
     assert page.is_hidden("#steps")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["drop", "paste", "choose"])
 def test_a_photo(visit: Any, mnist: Dataset, way: str) -> None:
     page = visit()
@@ -226,6 +230,7 @@ def test_a_photo(visit: Any, mnist: Dataset, way: str) -> None:
     reads(page, "1")
 
 
+@pytest.mark.slow
 def test_a_picture_that_the_browser_cannot_show(visit: Any, mnist: Dataset) -> None:
     pages = [Image.fromarray(page_with(mnist.test.images[i : i + 2])) for i in (0, 2)]
     file = io.BytesIO()
@@ -281,6 +286,7 @@ def test_a_slow_server_is_waited_for_in_words(visit: Any) -> None:
     reads(page, "1")
 
 
+@pytest.mark.slow
 def test_labels_on_a_dense_page_belong_to_their_box(visit: Any, mnist: Dataset) -> None:
     rows = [np.concatenate([image[3:25] for image in mnist.test.images[8 * i : 8 * i + 8]], 1) for i in range(5)]
     page = visit()
@@ -301,6 +307,7 @@ def test_labels_on_a_dense_page_belong_to_their_box(visit: Any, mnist: Dataset) 
     assert not over
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("share", "words"),
     [(1.0, "over 99.9"), (0.9995, "over 99.9"), (0.99949, "99.9"), (0.0, "under 0.1"), (0.5, "50.0")],
@@ -325,6 +332,7 @@ def test_nothing_is_quite_sure(visit: Any, share: float, words: str) -> None:
     assert ">" not in page.inner_text("#digit") and "100.0" not in page.inner_text("#digit")
 
 
+@pytest.mark.slow
 def test_an_eraser_takes_out_strokes_and_undo_brings_them_back(visit: Any) -> None:
     page = visit()
     draw(page, ONE, SEVEN)
@@ -344,6 +352,7 @@ def test_it_copies(visit: Any) -> None:
     assert page.evaluate("navigator.clipboard.readText()") == "314\n27"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_it_fits_and_is_readable(visit: Any, width: int, scheme: str) -> None:
@@ -359,6 +368,7 @@ def test_it_fits_and_is_readable(visit: Any, width: int, scheme: str) -> None:
     assert not faint and seen["counted"] > 40
 
 
+@pytest.mark.slow
 def test_tab_reaches_everything(visit: Any) -> None:
     page = visit()
     page.click("#example")
@@ -371,6 +381,7 @@ def test_tab_reaches_everything(visit: Any) -> None:
     assert {"undo", "clear", "pen", "example", "choose", "single", "copy", "matter", "show", "3", "Runs"} <= reached
 
 
+@pytest.mark.slow
 def test_to_the_runs_and_a_report_and_back(visit: Any) -> None:
     page = visit()
     page.click("nav >> text=Runs")

@@ -145,6 +145,7 @@ def test_who_does_not_fetch_an_answer_goes(server: Server, monkeypatch: pytest.M
         assert len(ends(idle)) < 30_000_000
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="limits of open files")
 def test_few_open_files(tmp_path: Path, picture: bytes) -> None:
     shell = ["sh", "-c", 'ulimit -n 160 && exec "$@"', "sh"]
@@ -174,6 +175,7 @@ def command(*before: str, cwd: Path, code: str = "from digitlab.cli import main;
 # Pictures that are too much.
 
 
+@pytest.mark.slow
 def test_a_crash_or_an_endless_loop_costs_one_picture(server: Server, picture: bytes) -> None:
     names = ("a.png", "crashes.png", "b.png", "loops.png", "c.png")
     a, crashes, b, loops, c = server.form("/read", [(name, picture) for name in names]).json
@@ -256,6 +258,7 @@ def test_who_finds_no_room_is_held_and_asked_once_more(
     assert found == status and held == [guard.HELD_SECONDS] * times
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_told_to_stop_while_busy_it_is_gone(tmp_path: Path, picture: bytes, number: int, code: int) -> None:

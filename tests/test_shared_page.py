@@ -89,6 +89,7 @@ def test_the_script_knows_every_operator_that_is_written() -> None:
     assert known == OPERATORS
 
 
+@pytest.mark.slow
 @needs_browser
 def test_strokes_give_the_readers_glyphs(visit: Any) -> None:
     """The same strokes: glyphs within 0.02 of the Reader's on average; at phone size, and with thin and fat pens."""
@@ -114,6 +115,7 @@ def test_strokes_give_the_readers_glyphs(visit: Any) -> None:
                 expect(page.locator("#big")).to_have_text("?")
 
 
+@pytest.mark.slow
 @needs_browser
 def test_a_glyph_has_the_readers_probabilities(visit: Any, mnist: Dataset) -> None:
     page, images = visit(), mnist.test.images[:40]
@@ -139,6 +141,7 @@ def odd_model() -> Any:
     return keras.Model(pixels, L.Dense(10, activation="sigmoid")(x))
 
 
+@pytest.mark.slow
 @needs_browser
 @pytest.mark.parametrize("name", ["mlp-onehot", "fast99", "odd"])
 def test_recipes_and_layers(name: str, visit: Any, mnist: Dataset, tmp_path: Path) -> None:
@@ -156,6 +159,7 @@ def test_recipes_and_layers(name: str, visit: Any, mnist: Dataset, tmp_path: Pat
     np.testing.assert_allclose(rows, expected / expected.sum(1, keepdims=True), atol=1e-4)
 
 
+@pytest.mark.slow
 @needs_browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone_and_can_be_read(scheme: str, visit: Any) -> None:

@@ -51,6 +51,7 @@ def written(text: str, seed: int, gap: int = 6, tall: int = 60) -> np.ndarray:
     return np.asarray(page)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["3.14", "12/05/24", "404-1000", "-403", "2,50"])
 def test_separators_stand_where_they_were_written(text: str) -> None:
     readings = [READER.read(written(text, seed)) for seed in range(8)]
@@ -115,6 +116,7 @@ def test_paper_alone_says_nothing() -> None:
         assert READER.read(page).text == ""
 
 
+@pytest.mark.slow
 def test_textures_and_photographs_say_nothing() -> None:
     from matplotlib import cbook
 

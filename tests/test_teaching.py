@@ -67,6 +67,7 @@ def test_judged_counts_pairs() -> None:
     assert teaching.judged(labels[:0], before[:0], after[:0]).verdict == "too few to tell"
 
 
+@pytest.mark.slow
 def test_readers_network_as_a_keras_model_says_the_same() -> None:
     images = load().train.images[:64]
     expected = Reader().model.probabilities(images)  # ONNX Runtime
@@ -102,6 +103,7 @@ def taught(own: Path) -> tuple[Path, dict[str, object]]:
     return run.path, found.as_dict()
 
 
+@pytest.mark.slow
 def test_taught_run_reads_the_new_hand(taught: tuple[Path, dict[str, object]], own: Path) -> None:
     path, found = taught
     run = open_run(path)

@@ -156,6 +156,7 @@ def test_events_come_until_the_end(done: Run) -> None:
     assert json.loads(data.removeprefix("data: "))["state"] == "finished" and end.startswith("event: end")
 
 
+@pytest.mark.slow
 @needs_browser
 def test_started_stopped_and_resumed_on_the_page(browser: Any, npz: Path, tmp_path: Path) -> None:
     troubles: list[str] = []

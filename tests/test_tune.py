@@ -58,6 +58,7 @@ def tuned(little: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Tuned:
         )
 
 
+@pytest.mark.slow
 def test_a_search_keeps_every_trial_and_judges_the_best_beside_the_first(tuned: Tuned, little: Dataset) -> None:
     assert [trial.number for trial in tuned.trials] == list(range(7))
     assert tuned.trials[0].recipe.peak_rate == pytest.approx(recipe("linear").peak_rate)
@@ -116,6 +117,7 @@ def test_a_study_goes_on_where_it_stopped(tuned: Tuned, little: Dataset) -> None
         tune("linear", trials=9, **options | {"epochs": 5}, **NUMBERS)
 
 
+@pytest.mark.slow
 def test_a_trial_sees_no_test_image_writes_no_run_and_compiles_nothing_new(little: Dataset, tmp_path: Path) -> None:
     import jax
 
@@ -172,6 +174,7 @@ def test_poor_trials_are_pruned_between_epochs(
         assert max(study.get_trials()[-1].intermediate_values) < 6
 
 
+@pytest.mark.slow
 def test_a_trial_that_diverges_is_pruned_and_the_search_goes_on(little: Dataset, tmp_path: Path) -> None:
     wild = {"peak_rate": "1e29..1e31"}
     options: dict[str, Any] = {"data": little, "epochs": 1, "folder": tmp_path, "seeds": 0, "jobs": 1}
@@ -180,6 +183,7 @@ def test_a_trial_that_diverges_is_pruned_and_the_search_goes_on(little: Dataset,
     assert found.best is None
 
 
+@pytest.mark.slow
 def test_trials_side_by_side_are_trained_as_alone_and_kept_in_order(
     little: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -363,6 +367,7 @@ with studies.opened("shared", Path("."), sys.argv[1], start, ranges, "x") as stu
 """
 
 
+@pytest.mark.slow
 def test_four_processes_begin_one_study_on_postgresql_together(postgres: str, tmp_path: Path) -> None:
     processes = [
         subprocess.Popen(
@@ -406,6 +411,7 @@ class Patient:
             yield json.dumps({"accuracies": [0.5], "accuracy": 0.5}).encode()
 
 
+@pytest.mark.slow
 def test_trials_in_processes_show_the_server_that_they_live(
     postgres: str, tmp_path: Path, little: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,6 +41,7 @@ def lying(page: np.ndarray, middles: np.ndarray, degrees: float) -> tuple[Image.
     return image, off @ turn.T + np.array(image.size) / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("degrees", [90, 180, 45, 28, 200, 220])
 def test_a_turned_page_is_read_and_its_boxes_lie_where_its_digits_do(degrees: int) -> None:
     page, middles = page_of_rows(ROWS)

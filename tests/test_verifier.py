@@ -159,6 +159,7 @@ def test_where_the_networks_disagree_a_digit_is_said_with_less_confidence() -> N
     assert confident(letter, letter, None).argmax() == len(CHARACTERS) - 1
 
 
+@pytest.mark.slow
 def test_the_confidence_of_a_digit_is_that_of_its_row() -> None:
     for seed in range(4):
         for sign in READER.read(page_of(IMAGES, LABELS, seed).image).digits:

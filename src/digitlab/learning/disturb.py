@@ -36,7 +36,7 @@ def disturb(key: Any, images: Any, share: Any) -> Any:
     Example:
         >>> import jax
         >>> blank = np.zeros((1, 28, 28), np.float32)
-        >>> float(disturb(jax.random.key(0), blank, 0.0).max())
+        >>> float(jax.jit(disturb)(jax.random.key(0), blank, 0.0).max())
         0.0
     """
     import jax
