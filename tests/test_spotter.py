@@ -17,7 +17,7 @@ from digitlab.reading.cutting import cut_out
 from digitlab.reading.ink import page_ink
 from digitlab.reading.reader import OTHER, Reader, together
 from digitlab.reading.sizes import spots_at_their_size
-from digitlab.reading.spotter import CHARACTERS, TALL, nothing
+from digitlab.reading.spotter import CHARACTERS, TALL, Spots, nothing
 
 READER = Reader(threads=1)
 IMAGES, LABELS = mnist("validation")
@@ -107,6 +107,23 @@ def test_grain_is_not_enlarged_without_bound(monkeypatch: pytest.MonkeyPatch) ->
         for tall in (0.1, 3.0, 8.0, 60.0):
             spots_at_their_size(replace(page, contrast=0.1), tall, None)
         assert sum(looked) < 4 * (sizes.MOST_PIXELS + 2 * sizes.MOST_SEARCHED)
+
+
+def test_where_no_size_shows_a_good_digit_none_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Poor digits, each time of another size than the page was looked at for: a blank sheet's grain."""
+    looked: list[float] = []
+
+    def poor(_: object, __: np.ndarray, tall: float) -> Spots:
+        looked.append(tall)
+        boxes = np.array([[10.0, 10.0, 30.0, 10.0 + tall / 2]], np.float32)
+        probabilities = np.full((1, 18), 0.5 / 17, np.float32)
+        probabilities[0, 3] = 0.5
+        return Spots.seen_once(boxes, np.array([0.8], np.float32), probabilities)
+
+    monkeypatch.setattr(sizes, "spots_of", poor)
+    page = replace(page_ink(written("27584", 5, gap=10)), contrast=1.0)
+    spots_at_their_size(page, 1.0, None)
+    assert len(looked) == len(set(looked)) and looked == sorted(looked, reverse=True)
 
 
 def test_paper_alone_says_nothing() -> None:

@@ -70,8 +70,8 @@ def spots_at_their_size(page: PageInk, tall: float, spotter: Any) -> Spots:
     while size >= SMALLEST and page.ink.size * (TALL / size) ** 2 <= MOST_SEARCHED:
         found = max(found, _look(page, size, spotter), key=lambda look: look.strength)
         size /= 2
-    # A page that lies turned shows signs that are no digits.
-    if found.tall and found is not best and (found.good >= FEWEST or len(best.spots) < FEWEST):
+    # Grain shows digits, and no good one; a page that lies turned shows signs that are no digits.
+    if found.good and found is not best and (found.good >= FEWEST or len(best.spots) < FEWEST):
         best = max(found, _settled(page, found.tall, spotter), key=lambda look: look.strength)
     return best.spots
 
