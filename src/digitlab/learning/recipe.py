@@ -251,6 +251,15 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe(),
         Recipe(
+            name="mlp-tuned",
+            description="784-128-10, SiLU, dropout, weight decay",
+            activation="silu",
+            dropout=0.2,
+            optimizer="adamw",
+            weight_decay=0.1,
+            epochs=30,
+        ),
+        Recipe(
             name="mlp2",
             description="784-512-256-10, dropout",
             hidden=(512, 256),
