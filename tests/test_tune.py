@@ -96,11 +96,12 @@ def test_the_page_shows_it_and_needs_nothing_else(tuned: Tuned) -> None:
     assert "3 were trained with two further seeds" in page
 
 
-def test_a_study_goes_on_where_it_stopped(tuned: Tuned, little: Dataset) -> None:
+def test_a_study_goes_on_where_it_stopped(tuned: Tuned, little: Dataset, tmp_path: Path) -> None:
+    # Of a copy: other tests look at the study as it was.
     options: dict[str, Any] = {
         "data": little,
         "epochs": 4,
-        "folder": tuned.path.parents[1],
+        "folder": shutil.copytree(tuned.path.parents[1], tmp_path / "runs"),
         "study": "mine",
         "seeds": 0,
         "finalists": 3,

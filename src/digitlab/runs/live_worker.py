@@ -54,7 +54,7 @@ def main() -> None:
             )
     except KeyboardInterrupt:
         os._exit(130)  # the run is kept and can go on
-    except (DigitlabError, FloatingPointError, OSError, MemoryError) as error:
+    except (DigitlabError, OSError, MemoryError) as error:
         live.failed(str(error) or type(error).__name__)
         os._exit(1)
     os._exit(0)
