@@ -38,7 +38,8 @@ if os.environ.get("CI"):
 
 def pytest_configure(config: pytest.Config) -> None:
     """Leave out what is slow where nobody says what to run; `pytest -m slow` is the rest, which CI runs as well."""
-    named = config.args_source is pytest.Config.ArgsSource.ARGS or config.option.keyword or config.option.lf
+    again = getattr(config.option, "lf", False)  # those that failed last time
+    named = config.args_source is pytest.Config.ArgsSource.ARGS or config.option.keyword or again
     if not named and not config.option.markexpr:
         config.option.markexpr = "not slow"
 

@@ -28,6 +28,7 @@ SMALL = DigitClassifier(hidden=(8,), epochs=60, peak_rate=0.05, batch_size=256)
 
 
 # The checks use some twenty shapes of data; without a hidden layer each compiles in two thirds of the time.
+@pytest.mark.slow
 @parametrize_with_checks([DigitClassifier("linear", epochs=60, peak_rate=0.05, batch_size=256)])
 def test_scikit_learns_checks(estimator: Any, check: Any) -> None:
     check(estimator)

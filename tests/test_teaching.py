@@ -118,6 +118,7 @@ def test_taught_run_reads_the_new_hand(taught: tuple[Path, dict[str, object]], o
     assert found["own"]["verdict"] == "better"  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_taught_run_is_believed_more_than_the_networks_of_pages(
     taught: tuple[Path, dict[str, object]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,6 +133,7 @@ def test_taught_run_is_believed_more_than_the_networks_of_pages(
     assert Reader(path).read(page).text == "7"
 
 
+@pytest.mark.slow
 def test_taught_run_is_judged_on_the_parents_test_images(taught: tuple[Path, dict[str, object]]) -> None:
     path, found = taught
     run, parent = open_run(path), open_run(path.parent / "parent")
@@ -143,6 +145,7 @@ def test_taught_run_is_judged_on_the_parents_test_images(taught: tuple[Path, dic
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_what_a_taught_run_adds_to_run_json_is_as_described(taught: tuple[Path, dict[str, object]]) -> None:
     info = open_run(taught[0]).info
     page = (Path(__file__).parents[1] / "docs" / "run-format.md").read_text("utf-8")
@@ -150,6 +153,7 @@ def test_what_a_taught_run_adds_to_run_json_is_as_described(taught: tuple[Path, 
     assert described == {f"{part}.{key}" for part in ("parent", "own_images") for key in info[part]}
 
 
+@pytest.mark.slow
 def test_taught_run_is_not_resumed(taught: tuple[Path, dict[str, object]]) -> None:
     from digitlab.runs.training import resume
 
