@@ -15,7 +15,6 @@ from digitlab.learning.batches import LabelledImages, epoch_permutation, padded_
 from digitlab.learning.dark_pixels import LitPixels
 from digitlab.learning.kinds import Carry, Model, Sums, Values
 from digitlab.learning.optimizer import assign_variables, ema_weights, left_by_decay, make_loss, make_optimizer
-from digitlab.learning.predict import predictor
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.state import TrainState
 from digitlab.learning.step import numbers, program
@@ -79,7 +78,7 @@ class CompiledTrainer:
         self._program = program(trained, recipe, optimizer, loss)
         self._judge = program(model, recipe, self._optimizer, loss).judge
         self._stretch_steps = max(1, self._steps // 20)  # a first guess; then by the clock
-        self._others_compiled: threading.Event | None = None
+        self._others_compiled: threading.Thread | None = None
 
     def epoch(self, number: int, progress: Callable[[int, float, float], None]) -> dict[str, float]:
         """Train one epoch in stretches of about `STRETCH_SECONDS`; see `engine.Trainer`."""
@@ -92,8 +91,8 @@ class CompiledTrainer:
         step = 0
         if self._others_compiled is None:
             blank = jax.tree.map(np.zeros_like, self._carry)
-            self._others_compiled = threading.Event()
-            threading.Thread(target=self._compile_beside, args=(blank, indices[-left:], left)).start()
+            self._others_compiled = threading.Thread(target=self._compile_others, args=(blank, indices[-left:], left))
+            self._others_compiled.start()
 
         def means(images: int) -> tuple[float, float]:
             return float(sums.loss) / images, int(sums.correct) / images
@@ -107,7 +106,7 @@ class CompiledTrainer:
             self._pace(stop - step, time.perf_counter() - started, first=number == 0 and step == 0)
             step = stop
             progress(step * size, *so_far)
-        self._others_compiled.wait()
+        self._others_compiled.join()
         if left:
             # The last step takes what is left, as Keras does: a second program, for a batch of its own size.
             last = self._program.last
@@ -118,28 +117,16 @@ class CompiledTrainer:
         loss, accuracy = means(self._count)
         return {"loss": loss, "accuracy": accuracy, **self._validate()}
 
-    def _compile_beside(self, blank: Carry, tail: np.ndarray, left: int) -> None:
-        """Compile what follows the first stretch beside it, on another core, by using it on nothing."""
-        assert self._others_compiled is not None  # noqa: S101  (for the type checker)
-        with contextlib.suppress(Exception):  # what fails here fails again where it is used, and is told there
-            try:
-                self._compile_others(blank, tail, left)
-            finally:
-                self._others_compiled.set()
-            if self._validation is not None:  # what judges at the end; no epoch waits for it
-                predictor(self._model, [*self._values()[0], *self._values()[1]])(self._validation.images[:1000])
-
     def _compile_others(self, blank: Carry, tail: np.ndarray, left: int) -> None:
-        nothing = Sums(np.float32(0), np.int32(0))
-        if left:
-            self._steps_of(self._program.last, blank, nothing, tail, (0, 0), left)
-        if self._validation is not None:
-            images, labels, _ = next(padded_chunks(self._validation.images, self._validation.labels))
-            self._judge(*self._values(), self._numbers.label_smoothing, images, labels, 0)
-
-    def _values(self) -> tuple[list[Any], list[Any]]:
-        model = self._model
-        return [v.value for v in model.trainable_variables], [v.value for v in model.non_trainable_variables]
+        """Compile what follows the first stretch beside it, on another core, by using it on nothing."""
+        model, nothing = self._model, Sums(np.float32(0), np.int32(0))
+        with contextlib.suppress(Exception):  # what fails here fails again where it is used, and is told there
+            if left:
+                self._steps_of(self._program.last, blank, nothing, tail, (0, 0), left)
+            if self._validation is not None:
+                values = [[v.value for v in of] for of in (model.trainable_variables, model.non_trainable_variables)]
+                images, labels, _ = next(padded_chunks(self._validation.images, self._validation.labels))
+                self._judge(*values, self._numbers.label_smoothing, images, labels, 0)
 
     def _steps_of(
         self, run: Any, carry: Carry, sums: Sums, indices: np.ndarray, bounds: tuple[int, int], size: int
