@@ -65,9 +65,7 @@ def main() -> None:
     print(text)
     if options.write:
         about = (__doc__ or "").split("\n\n")[-1].strip().replace("\n", " ")
-        provenance = results.provenance(f"{len(rows)} pictures").replace(
-            "benchmarks/readers.py", "benchmarks/peers/readers.py DIR"
-        )
+        provenance = results.provenance(f"{len(rows)} pictures").replace("readers.py", "readers.py DIR")
         results.write_section(
             "reading-peers", "Reading: other readers on the same folder", f"{text}\n\n{about}\n\n{provenance}"
         )

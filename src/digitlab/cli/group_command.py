@@ -14,10 +14,10 @@ from digitlab.cli.scheduler import cluster_at
 from digitlab.cli.termination import ends_on_sigterm, exit_code
 
 if TYPE_CHECKING:
-    from digitlab.cli.progress import Quiet
     from digitlab.learning import Recipe
     from digitlab.runs.events import Event
     from digitlab.runs.groups import Group
+    from digitlab.runs.worker import Quiet
 
 
 def train_group(
@@ -31,8 +31,9 @@ def train_group(
     as_json: bool,
 ) -> None:
     """Train a group, and print its mean, its spread and what its members know together."""
-    from digitlab.cli.progress import Lines, Quiet
+    from digitlab.cli.progress import Lines
     from digitlab.runs.group_training import train_group as train
+    from digitlab.runs.worker import Quiet
     from digitlab.startup import compiled_programs
 
     watchers: list[Quiet] = []

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from digitlab.cli.width import columns_of, epoch_line, fitted, left, speed
-from digitlab.runs.events import Epoch, Watcher
+from digitlab.runs.events import Epoch
 from digitlab.runs.states import Stage
+from digitlab.runs.worker import Quiet
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,17 +26,6 @@ _STAGES = {
     Stage.SAVE: "saving",
     Stage.DRAW: "drawing figures and report",
 }
-
-
-class Quiet(Watcher):
-    """Says nothing; sees to it that Keras is imported the quick way, and only once data and names are known good."""
-
-    def stage(self, name: Stage) -> None:
-        """Import Keras when the model is about to be built."""
-        if name == Stage.BUILD:
-            from digitlab.startup import import_keras_quickly
-
-            import_keras_quickly()
 
 
 class Lines(Quiet):

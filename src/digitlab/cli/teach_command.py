@@ -28,9 +28,10 @@ def teach(
 ) -> None:
     """Teach a run or the reader, and print what came of it."""
     from digitlab import cli
-    from digitlab.cli.progress import Lines, Quiet
+    from digitlab.cli.progress import Lines
     from digitlab.collecting.teaching import fine_tune
     from digitlab.runs.events import Stopwatch
+    from digitlab.runs.worker import Quiet
 
     watcher = Quiet() if quiet else Lines()
     chosen = {name: options[name] for name in ("engine", "folder", "name")}

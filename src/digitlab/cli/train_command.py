@@ -118,9 +118,10 @@ def _train(
         fail("--scheduler trains several seeds: add --seeds N. One run is trained on this machine", 2)
     from digitlab import cli
     from digitlab.cli.open_page import in_browser
-    from digitlab.cli.progress import Lines, Quiet
+    from digitlab.cli.progress import Lines
     from digitlab.runs import training
     from digitlab.runs.events import Stopwatch
+    from digitlab.runs.worker import Quiet
 
     watcher = Quiet() if quiet else Lines()
     stopwatch = Stopwatch(cli.STARTED)

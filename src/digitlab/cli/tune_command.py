@@ -71,7 +71,8 @@ def tune(
     """Search for a better recipe on validation images; judge it once on test, beside the first one."""
     from digitlab import startup
     from digitlab.cli.group_command import say
-    from digitlab.cli.progress import Lines, Quiet
+    from digitlab.cli.progress import Lines
+    from digitlab.runs.worker import Quiet
     from digitlab.searching.tuning import trials_at_once
     from digitlab.searching.tuning import tune as search_and_judge
 

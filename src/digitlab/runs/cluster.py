@@ -23,7 +23,7 @@ from digitlab.data.dataset import as_dataset
 from digitlab.errors import DigitlabError, ProcessError, RunError
 from digitlab.processes import Work
 from digitlab.runs import on_worker
-from digitlab.runs.events import OnEvent, from_json
+from digitlab.runs.events import OnEvent, from_plain
 from digitlab.runs.on_worker import Job, differing, versions_of
 from digitlab.runs.parcels import pack, unpack
 from digitlab.runs.register import runs_folder
@@ -130,7 +130,7 @@ class Cluster:
 
         def told(event: tuple[float, Mapping[str, Any]]) -> None:
             with telling:
-                on_event(event[1]["name"], from_json(event[1]["event"]))
+                on_event(event[1]["name"], from_plain(event[1]["event"]))
 
         client.subscribe_topic(f"digitlab-{job.name}", told)
         data = client.scatter(dataset, hash=False) if dataset is not None else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -51,27 +50,26 @@ Event = Epoch | Stage
 OnEvent = Callable[[str, Event], None]
 
 
-def to_json(event: Event) -> str:
-    """An event as one line, for a pipe or a scheduler; NaN and infinity become null.
+def to_plain(event: Event) -> dict[str, Any]:
+    """An event as plain JSON values, for a pipe or a scheduler; NaN and infinity become None.
 
     Example:
-        >>> to_json(Epoch(1, 3, {"loss": 0.5, "val_loss": float("nan")}))
-        '{"epoch": 1, "epochs": 3, "values": {"loss": 0.5, "val_loss": null}}'
+        >>> to_plain(Epoch(1, 3, {"loss": 0.5, "val_loss": float("nan")}))
+        {'epoch': 1, 'epochs': 3, 'values': {'loss': 0.5, 'val_loss': None}}
     """
     if isinstance(event, Stage):
-        return json.dumps({"stage": event})
+        return {"stage": str(event)}
     values = {name: value if math.isfinite(value) else None for name, value in event.values.items()}
-    return json.dumps({"epoch": event.epoch, "epochs": event.epochs, "values": values})
+    return {"epoch": event.epoch, "epochs": event.epochs, "values": values}
 
 
-def from_json(line: str | bytes) -> Event:
-    """The event that `to_json` wrote; null becomes NaN.
+def from_plain(told: Mapping[str, Any]) -> Event:
+    """The event that `to_plain` was given; None becomes NaN.
 
     Example:
-        >>> from_json('{"stage": "judge"}').name
+        >>> from_plain({"stage": "judge"}).name
         'JUDGE'
     """
-    told = json.loads(line)
     if "stage" in told:
         return Stage(told["stage"])
     values = {name: math.nan if value is None else value for name, value in told["values"].items()}

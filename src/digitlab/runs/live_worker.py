@@ -8,20 +8,8 @@ import signal
 import sys
 from typing import Any
 
-from digitlab.runs.events import Watcher
 from digitlab.runs.live import Live
-from digitlab.runs.states import Stage
-
-
-class Quick(Watcher):
-    """Says nothing; sees to it that Keras is imported the quick way."""
-
-    def stage(self, name: Stage) -> None:
-        """Import Keras when the model is about to be built."""
-        if name == Stage.BUILD:
-            from digitlab.startup import import_keras_quickly
-
-            import_keras_quickly()
+from digitlab.runs.worker import Quiet
 
 
 def _validation(data: str | None) -> int:
@@ -39,7 +27,7 @@ def main() -> None:
 
     task: dict[str, Any] = json.load(sys.stdin)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    live = Live(Quick())
+    live = Live(Quiet())
     try:
         if task.get("resume"):
             training.resume(task["resume"], folder=task["folder"], watcher=live)

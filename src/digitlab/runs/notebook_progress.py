@@ -8,6 +8,7 @@ import time
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from digitlab.runs.events import Watcher
 from digitlab.runs.states import Stage
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ def in_notebook() -> bool:
     return shell is not None and getattr(shell, "kernel", None) is not None
 
 
-class NotebookProgress:
-    """Shows itself below the cell, in place; what `training.Watcher` is told."""
+class NotebookProgress(Watcher):
+    """Shows itself below the cell, in place."""
 
     def __init__(self) -> None:
         shown = importlib.import_module("IPython.display")

@@ -18,7 +18,7 @@ from typing import Any
 from digitlab.data import Dataset
 from digitlab.errors import ProcessError, RunError
 from digitlab.processes import Child, Work, Worker
-from digitlab.runs.events import Event, to_json
+from digitlab.runs.events import Event, to_plain
 from digitlab.runs.folder import Run
 from digitlab.runs.parallel import run_one
 from digitlab.runs.parcels import pack, unpack
@@ -132,7 +132,7 @@ def train(job: Job, task: dict[str, Any], dataset: Dataset | None, began: bytes 
                     return
 
     def on_event(name: str, event: Event) -> None:
-        worker.log_event(f"digitlab-{job.name}", {"name": name, "event": to_json(event)})
+        worker.log_event(f"digitlab-{job.name}", {"name": name, "event": to_plain(event)})
 
     watcher = threading.Thread(target=interrupt_when_unwanted, daemon=True)
     # In the worker's own folder, which Dask clears away after a worker that was killed.

@@ -20,7 +20,7 @@ from typing import Any, Protocol
 from digitlab.errors import DigitlabError, ProcessError, RunError
 from digitlab.machine import usable_cores
 from digitlab.processes import Child, Mapper, Work, map_in_processes
-from digitlab.runs.events import OnEvent, from_json
+from digitlab.runs.events import OnEvent, from_plain
 
 
 class Place(Mapper, Protocol):
@@ -154,11 +154,12 @@ def run_one(task: dict[str, Any], on_event: OnEvent, live: set[Child], lock: thr
         # The pipe is kept open: its end tells the process that this one is gone.
         process.tell(pickle.dumps(task), last=False)
         for line in process.stdout:
-            if line.startswith(b'{"error"'):
-                problem = json.loads(line)["error"]
+            message = json.loads(line)
+            if "error" in message:
+                problem = message["error"]
             else:
                 with lock:
-                    on_event(task["name"], from_json(line))
+                    on_event(task["name"], from_plain(message))
         if process.wait() not in (0, 130) and problem is None:
             reader.join()
             words = b"".join(said).decode(errors="replace").strip().splitlines()

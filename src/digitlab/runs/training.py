@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from digitlab.data import Dataset
 from digitlab.data.dataset import Arrays, as_dataset
@@ -184,7 +184,7 @@ def _default_watcher() -> Watcher:
     """A bar in a notebook; silence elsewhere."""
     from digitlab.runs.notebook_progress import NotebookProgress, in_notebook
 
-    return cast("Watcher", NotebookProgress()) if in_notebook() else Watcher()
+    return NotebookProgress() if in_notebook() else Watcher()
 
 
 def _build(
@@ -340,5 +340,5 @@ def _source_of(dataset: Dataset) -> str | Dataset | None:
 
 
 def _stage(watcher: Watcher, stopwatch: Stopwatch, name: Stage) -> None:
-    for told in (stopwatch, watcher):
-        told.stage(name)
+    stopwatch.stage(name)
+    watcher.stage(name)

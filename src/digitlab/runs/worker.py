@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from digitlab.processes import bind_to_a_free_core
-from digitlab.runs.events import Epoch, Watcher, to_json
+from digitlab.runs.events import Epoch, Watcher, to_plain
 from digitlab.runs.states import Stage
 
 if TYPE_CHECKING:
@@ -23,25 +23,33 @@ if TYPE_CHECKING:
 PATIENCE = 5
 
 
-class Reporting(Watcher):
-    """A JSON line on stdout an epoch and a stage."""
-
-    def epoch(self, state: TrainState, epochs: int) -> None:
-        """What the last epoch gave."""
-        _say(to_json(Epoch.of(state, epochs)))
+class Quiet(Watcher):
+    """Says nothing; sees to it that Keras is imported the quick way, and only once data and names are known good."""
 
     def stage(self, name: Stage) -> None:
-        """What comes next; Keras is imported the quick way when the model is about to be built."""
+        """Import Keras when the model is about to be built."""
         if name == Stage.BUILD:
             from digitlab.startup import import_keras_quickly
 
             import_keras_quickly()
-        _say(to_json(name))
 
 
-def _say(line: str) -> None:
+class Reporting(Quiet):
+    """A JSON line on stdout an epoch and a stage."""
+
+    def epoch(self, state: TrainState, epochs: int) -> None:
+        """What the last epoch gave."""
+        _say(to_plain(Epoch.of(state, epochs)))
+
+    def stage(self, name: Stage) -> None:
+        """What comes next."""
+        super().stage(name)
+        _say(to_plain(name))
+
+
+def _say(message: dict[str, Any]) -> None:
     try:
-        print(line, flush=True)
+        print(json.dumps(message), flush=True)
     except BrokenPipeError:  # the parent is gone
         raise KeyboardInterrupt from None
 
@@ -82,7 +90,7 @@ def main() -> None:
     except KeyboardInterrupt:
         os._exit(130)  # the run is kept; the thread that reads stdin would hold the interpreter
     except (DigitlabError, OSError, MemoryError) as error:
-        _say(json.dumps({"error": f"{task['name']}: {error or type(error).__name__}"}))
+        _say({"error": f"{task['name']}: {error or type(error).__name__}"})
         os._exit(1)
     os._exit(0)
 
