@@ -20,8 +20,8 @@ CLASSES = DIGITS + SEPARATORS
 # Points are drawn on a canvas this many times finer.
 FINE = 2
 KINDS = {
-    "lines": 0.2, "field": 0.15, "comb": 0.11, "table": 0.09, "grid": 0.05, "words": 0.11, "form": 0.09, "single": 0.08,
-    "column": 0.03, "nothing": 0.05, "touching": 0.04,
+    "lines": 0.18, "field": 0.13, "comb": 0.1, "table": 0.11, "grid": 0.05, "words": 0.11, "form": 0.12, "single": 0.07,
+    "column": 0.03, "nothing": 0.06, "touching": 0.04,
 }  # fmt: skip
 
 
@@ -513,8 +513,10 @@ class Composer:
         for y in np.arange(top, height, step_y):
             if ruled:
                 self._line(sheet, left, y, width, y + rng.normal(0, 1), style)
+            end = -np.inf
             for x in np.arange(left, width, step_x):
-                if rng.random() < 0.85:
+                # Where a wide hand has run into the next cell, that stays empty.
+                if rng.random() < 0.85 and end < x + 0.2 * sheet.tall:
                     text = (
                         f"{self._digits(1, 1)}{rng.choice(list(',.'))}{self._digits(1, 1)}"
                         if decimals
@@ -522,7 +524,7 @@ class Composer:
                         if rng.random() < 0.8
                         else self._token()[: max(1, int(step_x / sheet.tall / 0.6))]
                     )
-                    self._write(
+                    end = self._write(
                         sheet,
                         text,
                         x + rng.uniform(0.15, 0.5) * sheet.tall,
@@ -549,8 +551,18 @@ class Composer:
         """Scribbles, textures, blots, edges: no sign in it, or a drawing, which is none of ours."""
         rng = self.rng
         height, width = sheet.shape
-        kind = rng.integers(6)
-        if kind == 5:  # grain of wood, leaves: long or short strokes all over
+        kind = rng.integers(8)
+        if kind == 6:  # a photograph of something else
+            sheet.print = self._scene(sheet.shape)
+        elif kind == 7:  # hairlines, scratches, blots
+            for _ in range(int(rng.integers(1, 6))):
+                ends = rng.uniform(-0.2, 1.2, 4) * (width, height, width, height)
+                self._line(sheet, *ends, (float(rng.choice([0.5, 1])), float(rng.uniform(0.3, 1)), 0.0, 0.0))
+            for _ in range(int(rng.choice([0, rng.integers(1, 6)]))):
+                at = (int(rng.uniform(0, width)), int(rng.uniform(0, height)))
+                axes = (int(rng.uniform(2, 18)), int(rng.uniform(2, 18)))
+                cv2.ellipse(sheet.print, at, axes, rng.uniform(0, 180), 0, 360, float(rng.uniform(0.4, 1)), -1)
+        elif kind == 5:  # grain of wood, leaves: long or short strokes all over
             long, angle = float(rng.uniform(0.4, 8)) * sheet.tall, rng.uniform(0, np.pi)
             # Few and short ones, nobody could tell from a row of 1s.
             for _ in range(int(rng.integers(8 if long > 2 * sheet.tall else 40, 90))):
@@ -580,6 +592,41 @@ class Composer:
                 self.points.append(
                     ((1 - t) ** 2 * (a[0], b[0]) + 2 * t * (1 - t) * mid + t**2 * (a[1], b[1])).astype(np.float32)
                 )
+
+    def _scene(self, shape: tuple[int, int]) -> np.ndarray:
+        """Shaded shapes over each other, with edges, stripes and grain: what a camera sees where nothing is written."""
+        rng = self.rng
+        height, width = shape
+        scene = cv2.resize(
+            rng.uniform(0, 0.8, (3, 4)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC
+        )
+        for _ in range(int(rng.integers(0, 40))):
+            layer = np.zeros(shape, np.uint8)
+            size = float(np.exp(rng.uniform(np.log(4), np.log(height))))
+            middle = rng.uniform(0, 1, 2) * (width, height)
+            if rng.random() < 0.5:
+                axes = (int(size * rng.uniform(0.2, 1)) + 1, int(size * rng.uniform(0.2, 1)) + 1)
+                cv2.ellipse(layer, (int(middle[0]), int(middle[1])), axes, rng.uniform(0, 180), 0, 360, 1, -1)
+            else:
+                corners = middle + rng.normal(0, size, (int(rng.integers(3, 7)), 2))
+                cv2.fillPoly(layer, [np.rint(corners).astype(np.int32)], 1)
+            shade = cv2.resize(rng.uniform(0, 1, (2, 2)).astype(np.float32), (width, height))
+            scene = np.where(layer > 0, rng.uniform(0, 1) * 0.7 + 0.3 * shade, scene)
+        if rng.random() < 0.3:  # stripes, tiles, bricks
+            angle, step = rng.uniform(0, np.pi), rng.uniform(4, 60)
+            along = np.arange(width)[None] * np.cos(angle) + np.arange(height)[:, None] * np.sin(angle)
+            across = np.arange(height)[:, None] * np.cos(angle) - np.arange(width)[None] * np.sin(angle)
+            lines = along % step < rng.uniform(0.05, 0.5) * step
+            if rng.random() < 0.5:
+                row = across // (step * rng.uniform(0.3, 1))
+                lines = (along + row * step / 2) % step < 0.1 * step
+            scene = scene + rng.uniform(-0.4, 0.4) * lines
+        for size in (2, 4, 8, 16):  # grass, gravel, cloth
+            if rng.random() < 0.5:
+                shape_of_it = (max(2, height // size), max(2, int(width / size / rng.uniform(0.3, 3))))
+                noise = cv2.resize(rng.normal(0, 1, shape_of_it).astype(np.float32), (width, height))
+                scene = scene + noise * rng.uniform(0, 0.15)
+        return np.clip(scene, 0, 1).astype(np.float32)
 
     def _scribble(self, sheet: Sheet, x: float, y: float, size: float) -> None:
         """A flourish, a star, a crossing-out: one sign of no class."""

@@ -113,7 +113,23 @@ def to_heights(points: np.ndarray) -> np.ndarray:
 
 @cache
 def font_signs(file: str) -> dict[str, np.ndarray]:
-    """Character -> cloud, for every digit, separator, letter and sign that the font has; y counted from its digits' top."""
+    """Character -> cloud, for every digit, separator, letter and sign that the font has; y counted from its digits' top.
+
+    Computed once and kept in cache/.
+    """
+    kept = CACHE / f"signs-{Path(file).stem}.npz"
+    if not kept.is_file():
+        CACHE.mkdir(exist_ok=True)
+        signs = _signs_of(file)
+        unfinished = CACHE / f"{os.getpid()}-{kept.name}"
+        # Names of code points: file names inside an archive may not tell a from A.
+        np.savez(unfinished, **{str(ord(character)): cloud.astype(np.float16) for character, cloud in signs.items()})
+        unfinished.replace(kept)
+    with np.load(kept) as archive:
+        return {chr(int(name)): archive[name].astype(np.float32) for name in archive.files}
+
+
+def _signs_of(file: str) -> dict[str, np.ndarray]:
     font = ImageFont.truetype(file, 110)
     drawn = {}
     missing = _bits(font, "\uffff")
@@ -458,12 +474,12 @@ class Hand:
     def __init__(self, split: Split, clouds: list[list[np.ndarray]], rng: np.random.Generator) -> None:
         self.clouds, self.rng = clouds, rng
         self.habits = habits(rng)
-        self.source = str(rng.choice(["mnist", "font", "rule", "mixed"], p=[0.42, 0.25, 0.13, 0.2]))
+        self.source = str(rng.choice(["mnist", "font", "rule", "mixed"], p=[0.36, 0.3, 0.12, 0.22]))
         self.signs = font_signs(split.fonts[rng.integers(len(split.fonts))])
         if not self.signs and self.source == "font":
             self.source = "mnist"
         # In a mixed hand each digit has one source, as habits are kept.
-        self.of = {d: str(rng.choice(["mnist", "font", "rule"], p=[0.4, 0.25, 0.35])) for d in DIGITS}
+        self.of = {d: str(rng.choice(["mnist", "font", "rule"], p=[0.36, 0.3, 0.34])) for d in DIGITS}
         # Who writes 1 with a long upstroke or crosses the 7 does so all over the page, whatever the other digits are.
         self.own = {}
         if (self.habits.upstroke > 0.2 or self.habits.crossed) and rng.random() < 0.6:
@@ -478,6 +494,7 @@ class Hand:
         if (self.habits.hook and rng.random() < 0.5) or self.habits.wave:
             self.own["7"] = "rule"
         self.lean = float(rng.normal(0.05, 0.13)) if rng.random() < 0.7 else float(rng.uniform(0.1, 0.5))
+        self.shaky = 0.035 if rng.random() < 0.75 else float(rng.uniform(0.035, 0.075))
         self.wide = float(np.exp(rng.normal(0, 0.13)))
 
     def draw(self, character: str) -> np.ndarray:
@@ -489,7 +506,7 @@ class Hand:
             x, y = cloud[:, 0] * self.wide * np.exp(rng.normal(0, 0.06)), cloud[:, 1]
             # A slow wave through the sign: no two are alike.
             phase = rng.uniform(0, 6.28, 4)
-            a = rng.uniform(0, 0.035, 4)
+            a = rng.uniform(0, self.shaky, 4)
             x = x + a[0] * np.sin(5 * y + phase[0]) + a[1] * np.sin(4 * x + phase[1])
             y = y + a[2] * np.sin(5 * x + phase[2]) + a[3] * np.sin(4 * y + phase[3])
             cloud = np.stack([x + turn * y + lean * (0.5 - y), y - turn * x], 1).astype(np.float32)

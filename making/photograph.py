@@ -17,8 +17,15 @@ def photographed(sheet: Sheet, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.25:
         fade = cv2.resize(rng.uniform(0.35, 1, (3, 4)).astype(np.float32), (width, height))
         pen = pen * fade
+    pencil = rng.random() < 0.12
+    if pencil:  # on the paper's grain
+        grain = cv2.GaussianBlur(rng.random((height, width)).astype(np.float32), (0, 0), rng.uniform(0.4, 0.9))
+        grain = (grain - grain.mean()) / max(float(grain.std()), 1e-3)
+        pen = pen * np.clip(rng.uniform(0.45, 0.9) + rng.uniform(0.1, 0.35) * grain, 0, 1)
     kind = rng.choice(["photo", "scan", "binary", "screen"], p=[0.5, 0.22, 0.18, 0.1])
-    dark = float(np.exp(rng.uniform(np.log(0.12), 0))) if kind == "photo" else float(rng.uniform(0.5, 1))
+    # A pencil is pale already; what is paler yet, or pale and compressed to nothing, nobody could read.
+    palest = 0.3 if pencil else 0.12
+    dark = float(np.exp(rng.uniform(np.log(palest), 0))) if kind == "photo" else float(rng.uniform(0.5, 1))
     ink = np.maximum(pen * dark, printed * float(rng.choice([dark, rng.uniform(0.15, 1) * dark])))
     if kind in ("photo", "scan"):
         blur = float(rng.choice([0, rng.uniform(0.3, 0.8), rng.uniform(0.8, 1.5)], p=[0.25, 0.5, 0.25]))
@@ -64,7 +71,9 @@ def photographed(sheet: Sheet, rng: np.random.Generator) -> np.ndarray:
         grey = np.clip(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), 0, 255)
     pixels = grey.astype(np.uint8)
     if kind != "binary" and rng.random() < 0.5:
-        _, packed = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 95))])
+        _, packed = cv2.imencode(
+            ".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(30 if dark < 0.3 else 12, 95))]
+        )
         pixels = cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE)
     return np.asarray(pixels, np.uint8)
 

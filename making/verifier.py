@@ -4,8 +4,9 @@
     python making/spotter.py draw validation 1000 pages/ --fonts node_modules/@fontsource
     python making/verifier.py find pages/ found/
     python making/verifier.py train found/ --epochs 4
-    python making/verifier.py train further-found/ --epochs 1 --rate 8e-4 --start runs/verifier --name further
-    python making/verifier.py export runs/further src/digitlab/reading/bundled/verifier.onnx
+    python making/verifier.py export runs/verifier verifier.onnx
+    python making/verifier.py train further-found/ --epochs 2 --rate 6e-4 --start verifier.onnx --name further
+    python making/verifier.py export runs/further verifier.onnx --before verifier.onnx --share 0.3
 
 Its images are what the bundled spotter finds on drawn pages, right and wrong: the digits, other signs, and lines and scraps
 that are no sign. digitlab's own engine trains it. What the test images of its run are, are the validation pages.
@@ -16,12 +17,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
+import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from half import double, halve
 
 from digitlab.reading.ink import page_ink
 from digitlab.reading.reader import BUNDLED
@@ -121,14 +125,23 @@ def network() -> Any:
     )
 
 
+def network_of(exported: Path) -> Any:
+    """An exported network as a Keras model again: batch normalisation has gone into the convolutions."""
+    from digitlab.learning.onnx_import import keras_from_onnx
+
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder) / "whole.onnx"
+        shutil.copy(exported, whole)
+        double(whole)
+        return keras_from_onnx(whole)
+
+
 def train(folder: Path, epochs: int, seed: int, rate: float, start: Path | None, name: str) -> None:
-    """Train it as a run of that name, from fresh weights or from those of another run."""
+    """Train it as a run of that name, from fresh weights or from those of an exported network."""
     import digitlab
 
-    def trained() -> Any:
-        import keras
-
-        return keras.saving.load_model(start / "model.keras")
+    def begun() -> Any:
+        return network_of(start) if start else network()
 
     def of(part: str) -> tuple[np.ndarray, np.ndarray]:
         shards = [np.load(file) for file in sorted(folder.glob(f"{part}-*.npz")) if ".tmp" not in file.name]
@@ -139,8 +152,8 @@ def train(folder: Path, epochs: int, seed: int, rate: float, start: Path | None,
     run = digitlab.train(
         "cnn",
         data=(of("train"), of("validation")),
-        model=network,
-        begin_with=trained if start else None,
+        model=begun,
+        begin_with=begun if start else None,
         name=name,
         seed=seed,
         batch_size=64,
@@ -157,38 +170,29 @@ def train(folder: Path, epochs: int, seed: int, rate: float, start: Path | None,
     print(run.path)
 
 
-def export(run: Path, out: Path) -> None:
-    """Write a run's network with its weights in half precision."""
+def export(run: Path, out: Path, before: Path | None, share: float) -> None:
+    """Write a run's network with its weights in half precision, or its mean with the one that its training began with."""
+    import onnx
+    from onnx import helper
+
+    from digitlab.learning.backend import import_keras
+    from digitlab.learning.export import onnx_bytes
+
+    model = import_keras().saving.load_model(run / "model.keras")
+    if before:
+        pairs = zip(network_of(before).get_weights(), model.get_weights(), strict=True)
+        model.set_weights([(1 - share) * old + share * new for old, new in pairs])
+    proto = onnx.load_from_string(onnx_bytes([model], {}))
+    # What the last layer decides by, as a second output: signs that look alike are told by it (`reading/alike.py`).
+    last = next(node for node in reversed(proto.graph.node) if node.op_type in ("Gemm", "MatMul"))
+    proto.graph.output.append(helper.make_tensor_value_info(last.input[0], onnx.TensorProto.FLOAT, ["n", None]))
     info = json.loads((run / "run.json").read_text())
     data = {name: info["data"][name] for name in ("sha256", "counts")}
-    store(run / "model.onnx", out, {"recipe": info["recipe"], "data": data})
-
-
-def store(exported: Path, out: Path, about: dict[str, Any]) -> None:
-    """Halve the weights, cast back when the file is opened, and say in it where it comes from."""
-    import onnx
-    from onnx import helper, numpy_helper
-
-    model = onnx.load(str(exported))
-    casts, small = [], []
-    for tensor in model.graph.initializer:
-        values = numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.size < 100:
-            small.append(tensor)
-            continue
-        small.append(numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}_half"))
-        casts.append(helper.make_node("Cast", [f"{tensor.name}_half"], [tensor.name], to=onnx.TensorProto.FLOAT))
-    nodes = [*casts, *model.graph.node]
-    del model.graph.initializer[:], model.graph.node[:], model.metadata_props[:]
-    model.graph.initializer.extend(small)
-    model.graph.node.extend(nodes)
-    # What the last layer decides by, as a second output: signs that look alike are told by it (`reading/alike.py`).
-    last = next(node for node in reversed(nodes) if node.op_type in ("Gemm", "MatMul"))
-    model.graph.output.append(helper.make_tensor_value_info(last.input[0], onnx.TensorProto.FLOAT, ["n", None]))
     labels = "0 1 2 3 4 5 6 7 8 9 other nothing"
-    helper.set_model_props(model, {"labels": labels, **{name: json.dumps(value) for name, value in about.items()}})
-    onnx.checker.check_model(model)
-    onnx.save(model, str(out))
+    about = {"recipe": json.dumps(info["recipe"]), "data": json.dumps(data), "labels": labels}
+    helper.set_model_props(proto, about)
+    onnx.save(proto, str(out))
+    halve(out)
 
 
 def main() -> None:
@@ -203,18 +207,22 @@ def main() -> None:
     step.add_argument("--epochs", type=int, default=8)
     step.add_argument("--seed", type=int, default=0)
     step.add_argument("--rate", type=float, default=3e-3)
-    step.add_argument("--start", type=Path, help="a run to go on from, at a lower rate")
+    step.add_argument("--start", type=Path, help="an exported network to go on from, at a lower rate")
     step.add_argument("--name", default="verifier")
     step = steps.add_parser("export")
     step.add_argument("run", type=Path)
     step.add_argument("out", type=Path)
+    step.add_argument(
+        "--before", type=Path, help="the exported network that the run began with: write the mean of both"
+    )
+    step.add_argument("--share", type=float, default=0.5, help="of the run in that mean, 0 to 1")
     options = parser.parse_args()
     if options.step == "find":
         find(options.pages, options.out)
     elif options.step == "train":
         train(options.found, options.epochs, options.seed, options.rate, options.start, options.name)
     else:
-        export(options.run, options.out)
+        export(options.run, options.out, options.before, options.share)
 
 
 if __name__ == "__main__":

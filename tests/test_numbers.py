@@ -158,11 +158,12 @@ def test_as_dict_is_json_with_line_page_character_and_numbers() -> None:
 @pytest.mark.slow
 def test_a_row_of_digits_of_a_page_stays_one_number() -> None:
     reader, (images, labels) = Reader(threads=1), mnist("validation")
-    rows = parted = 0
+    rows = parted = separators = 0
     for seed in range(30, 42):
         reading = reader.read(page_of(images, labels, seed).image)
         rows += len(reading.lines)
         parted += sum(" " in line for line in reading.lines)
-        assert reading.text.replace(" ", "") == reading.digits_only
+        separators += sum(bool(digit.separator) for digit in reading.digits)
+    assert separators <= 1  # of 300 digits
     assert rows > 30
     assert parted <= 0.05 * rows

@@ -20,7 +20,7 @@ Judge = Callable[[np.ndarray], np.ndarray]
 ReadPage = Callable[[Picture], "tuple[list[ReadDigit], Stages]"]
 
 # Fewer signs than this say nothing: a lone 6 may be a 9. No more than this many are asked.
-FEWEST, MOST = 3, 48
+FEWEST, MOST = 3, 32
 # As digit-like as this, on the average, upright signs are not doubted.
 FINE = 0.9
 # Lines that climb or fall no more than this, degrees, are read as they are.
@@ -36,6 +36,8 @@ UNREAD, LONG = 0.7, 0.5
 # Two of them lie this far apart at least, in four hundredths of the page's long side, and each is darker than what lies
 # so far above and below it by a factor: a photograph is dark everywhere, or on one side.
 APART, BESIDE, DARKER = 8, 3, 3.0
+# A form's field of no more pixels is read turned in vain in a few hundredths of a second.
+SMALL = 60_000
 # A sign that holds this much of the ink, with a fifth around it, is alone on its page.
 ALONE = 0.95
 
@@ -57,17 +59,21 @@ def read_turned(picture: Picture, read: ReadPage, judge: Judge) -> tuple[list[Re
     found: tuple[list[ReadDigit], Stages] | None = None
     if not degrees and _may_be_ruled(signs, stages) and (degrees := -ruling_angle(stages.mask)):
         # Ruled lines are taken out where they are level; upright or aslant they hide the signs, or join them.
-        page, back = turned(picture, degrees)
-        found = read(page)
+        found = read(turned(picture, degrees)[0])
         if on_lines := turn_of(found[0], judge):
             degrees, found = (degrees + on_lines + 180) % 360 - 180, None
     as_it_lies = signs if stages.written else []
+    if not degrees and not stages.written and stages.mask.size < SMALL and stages.mask.any():
+        degrees, found = _quarter(picture, read)
     if not degrees:
         return as_it_lies, stages, 0.0
-    if found is None:
+    page, back = turned(picture, degrees)
+    anew, seen = found or read(page)
+    if seen.written and abs(skew := skew_of(np.array([sign.box for sign in anew]).reshape(-1, 4))) > LEVEL:
+        # Only now are there enough signs to see that their lines slant.
+        degrees = (degrees - skew + 180) % 360 - 180
         page, back = turned(picture, degrees)
-        found = read(page)
-    anew, seen = found
+        anew, seen = read(page)
     slanted = degrees % 90 > 1e-6
     # Turned, a page in which then nothing is found, or no writing, is no better read.
     anew = anew if seen.written else []
@@ -78,6 +84,17 @@ def read_turned(picture: Picture, read: ReadPage, judge: Judge) -> tuple[list[Re
         return as_it_lies, stages, 0.0
     anew = [replace(sign, upright=sign.box, box=box_back(sign.box, back, picture.size)) for sign in anew]
     return anew, seen, degrees
+
+
+def _quarter(picture: Picture, read: ReadPage) -> tuple[float, tuple[list[ReadDigit], Stages] | None]:
+    """The quarter turn after which most is read for sure, and what is read then; signs that touch cannot be asked."""
+    best: tuple[float, float, tuple[list[ReadDigit], Stages] | None] = (0.0, 0.0, None)
+    for degrees in (90.0, -90.0, 180.0):
+        found = read(turned(picture, degrees)[0])
+        signs = [sign for sign in found[0] if not sign.rejected]
+        if found[1].written and len(signs) >= FEWEST and _surety(found[0]) > LIKE:
+            best = max(best, (sum(sign.confidence for sign in signs), degrees, found), key=lambda one: one[0])
+    return best[1], best[2]
 
 
 def turn_of(signs: list[ReadDigit], judge: Judge) -> float:

@@ -1,0 +1,45 @@
+"""An ONNX file with its weights in half precision, cast back when it is opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+
+def halve(file: Path) -> None:
+    """Write the file anew, every tensor of 100 weights or more as float16: half the bytes, the same arithmetic."""
+    model = onnx.load(str(file))
+    casts, kept = [], []
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < 100:
+            kept.append(tensor)
+            continue
+        kept.append(numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}_half"))
+        casts.append(helper.make_node("Cast", [f"{tensor.name}_half"], [tensor.name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.initializer[:], model.graph.node[:]
+    model.graph.initializer.extend(kept)
+    model.graph.node.extend(nodes)
+    onnx.checker.check_model(model)
+    onnx.save(model, str(file))
+
+
+def double(file: Path) -> None:
+    """Undo it: weights in float32, for whoever reads the file's tensors by their names."""
+    model = onnx.load(str(file))
+    casts = {node.input[0]: node.output[0] for node in model.graph.node if node.input[0].endswith("_half")}
+    tensors = [
+        numpy_helper.from_array(numpy_helper.to_array(one).astype(np.float32), casts[one.name])
+        if one.name in casts
+        else one
+        for one in model.graph.initializer
+    ]
+    nodes = [node for node in model.graph.node if node.input[0] not in casts]
+    del model.graph.initializer[:], model.graph.node[:]
+    model.graph.initializer.extend(tensors)
+    model.graph.node.extend(nodes)
+    onnx.save(model, str(file))
