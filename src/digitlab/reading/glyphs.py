@@ -280,7 +280,7 @@ def _covered(piece: Blob, boxes: np.ndarray) -> bool:
 
 
 def _is_stroke(piece: Blob, shape: tuple[int, ...]) -> bool:
-    """Upright, thin, and whole: it may nearly fill the picture's height, but stands clear of its sides."""
+    """Upright, thin, and whole: it may nearly fill the image's height, but stands clear of its sides."""
     whole = (
         min(piece.top, shape[0] - piece.bottom) > 0 and min(piece.left, shape[1] - piece.right) > 0.05 * piece.height
     )
