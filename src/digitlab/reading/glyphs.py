@@ -138,12 +138,12 @@ def find_glyphs(
         is_sign = best >= ANY or there.scores.max(initial=0) >= SIGN
         written = bool(best >= WRITTEN or (is_sign and held >= HELD))
         spots = _believed(there) if held >= ASKED else nothing()
+        strokes = _missed_strokes(pieces, spots, mask.shape)
+        written = written or bool(strokes)
         if not written and _like_writing(pieces):
             unnamed = _unnamed(pieces)
             spots = unnamed if share_held(unnamed, page) >= ASKED else spots
         blobs = cut_out(mask, page.ink, spots.boxes) if len(spots) else []
-        strokes = _missed_strokes(pieces, spots, mask.shape)
-        written = written or bool(strokes)
         blobs, spots = blobs + strokes, spots.with_more(_as_ones(strokes))
     # 6 each in MNIST's geometry, in reading order
     images = [normalise(ink_inside(page.ink, blob)) for blob in blobs]
