@@ -26,20 +26,3 @@ def halve(file: Path) -> None:
     model.graph.node.extend(nodes)
     onnx.checker.check_model(model)
     onnx.save(model, str(file))
-
-
-def double(file: Path) -> None:
-    """Undo it: weights in float32, for whoever reads the file's tensors by their names."""
-    model = onnx.load(str(file))
-    casts = {node.input[0]: node.output[0] for node in model.graph.node if node.input[0].endswith("_half")}
-    tensors = [
-        numpy_helper.from_array(numpy_helper.to_array(one).astype(np.float32), casts[one.name])
-        if one.name in casts
-        else one
-        for one in model.graph.initializer
-    ]
-    nodes = [node for node in model.graph.node if node.input[0] not in casts]
-    del model.graph.initializer[:], model.graph.node[:]
-    model.graph.initializer.extend(tensors)
-    model.graph.node.extend(nodes)
-    onnx.save(model, str(file))

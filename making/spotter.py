@@ -4,7 +4,7 @@
     npm install $(cut -d' ' -f1 making/hands.txt | sed 's|^|@fontsource/|')
     python making/spotter.py draw train 60000 pages/ --fonts node_modules/@fontsource
     python making/spotter.py draw validation 1500 pages/ --fonts node_modules/@fontsource
-    python making/spotter.py train pages/ spotter.pt --minutes 60
+    python making/spotter.py train pages/ spotter.pt --minutes 11.2 --batch 256 --rate 4e-3 --forget 0.9993
     python making/spotter.py export spotter.pt src/digitlab/reading/bundled/spotter.onnx
 
 A convolutional network with a quarter of the ink's resolution: at each place whether a sign's middle is there, which of 18

@@ -6,7 +6,7 @@
     python making/verifier.py train found/ --epochs 4
     python making/verifier.py export runs/verifier verifier.onnx
     python making/verifier.py train further-found/ --epochs 2 --rate 6e-4 --start verifier.onnx --name further
-    python making/verifier.py export runs/further verifier.onnx --before verifier.onnx --share 0.3
+    python making/verifier.py export runs/further src/digitlab/reading/bundled/verifier.onnx --before verifier.onnx --share 0.3
 
 Its images are what the bundled spotter finds on drawn pages, right and wrong: the digits, other signs, and lines and scraps
 that are no sign. digitlab's own engine trains it. What the test images of its run are, are the validation pages.
@@ -17,15 +17,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
-import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from half import double, halve
+from half import halve
 
 from digitlab.reading.ink import page_ink
 from digitlab.reading.reader import BUNDLED
@@ -125,23 +123,13 @@ def network() -> Any:
     )
 
 
-def network_of(exported: Path) -> Any:
-    """An exported network as a Keras model again: batch normalisation has gone into the convolutions."""
-    from digitlab.learning.onnx_import import keras_from_onnx
-
-    with tempfile.TemporaryDirectory() as folder:
-        whole = Path(folder) / "whole.onnx"
-        shutil.copy(exported, whole)
-        double(whole)
-        return keras_from_onnx(whole)
-
-
 def train(folder: Path, epochs: int, seed: int, rate: float, start: Path | None, name: str) -> None:
     """Train it as a run of that name, from fresh weights or from those of an exported network."""
     import digitlab
+    from digitlab.learning.onnx_import import keras_from_onnx
 
     def begun() -> Any:
-        return network_of(start) if start else network()
+        return keras_from_onnx(start) if start else network()
 
     def of(part: str) -> tuple[np.ndarray, np.ndarray]:
         shards = [np.load(file) for file in sorted(folder.glob(f"{part}-*.npz")) if ".tmp" not in file.name]
@@ -177,10 +165,11 @@ def export(run: Path, out: Path, before: Path | None, share: float) -> None:
 
     from digitlab.learning.backend import import_keras
     from digitlab.learning.export import onnx_bytes
+    from digitlab.learning.onnx_import import keras_from_onnx
 
     model = import_keras().saving.load_model(run / "model.keras")
     if before:
-        pairs = zip(network_of(before).get_weights(), model.get_weights(), strict=True)
+        pairs = zip(keras_from_onnx(before).get_weights(), model.get_weights(), strict=True)
         model.set_weights([(1 - share) * old + share * new for old, new in pairs])
     proto = onnx.load_from_string(onnx_bytes([model], {}))
     # What the last layer decides by, as a second output: signs that look alike are told by it (`reading/alike.py`).

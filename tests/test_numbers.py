@@ -164,6 +164,6 @@ def test_a_row_of_digits_of_a_page_stays_one_number() -> None:
         rows += len(reading.lines)
         parted += sum(" " in line for line in reading.lines)
         separators += sum(bool(digit.separator) for digit in reading.digits)
-    assert separators <= 1  # of 300 digits
+    assert separators <= 1  # on twelve pages
     assert rows > 30
     assert parted <= 0.05 * rows

@@ -36,6 +36,9 @@ def keras_from_onnx(path: Path) -> Model:
     except Exception as error:  # onnx and protobuf raise kinds of their own
         raise ExportError(f"{path}: not an ONNX file that can be opened ({type(error).__name__})") from None
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    # Weights kept in half precision are cast back, as by the networks of pages in the package.
+    casts = [node for node in graph.node if node.op_type == "Cast" and node.input[0] in constants]
+    constants.update({node.output[0]: constants[node.input[0]].astype(np.float32) for node in casts})
     makers = {name: node for node in graph.node for name in node.output}
     keras = import_keras()
     images = keras.Input((28, 28), name="images")

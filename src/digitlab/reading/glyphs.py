@@ -196,8 +196,8 @@ def _pieces(page: PageInk, single: bool) -> tuple[np.ndarray, np.ndarray, list[B
 
 def _slashes(spots: Spots) -> Spots:
     """A slash stands between digits: what is none on one side may be a leaning 1, and is not a slash then."""
-    slash, least = CHARACTERS.index("/"), LEANING
-    rows = np.flatnonzero((spots.probabilities.argmax(1) == slash) & (spots.probabilities[:, 1] >= least))
+    slash = CHARACTERS.index("/")
+    rows = np.flatnonzero((spots.probabilities.argmax(1) == slash) & (spots.probabilities[:, 1] >= LEANING))
     if not len(rows):
         return spots
     probabilities, averaged = spots.probabilities.copy(), spots.averaged.copy()

@@ -56,10 +56,10 @@ def read_turned(picture: Picture, read: ReadPage, judge: Judge) -> tuple[list[Re
     """
     signs, stages = read(picture)
     degrees = turn_of(signs, judge)
-    found: tuple[list[ReadDigit], Stages] | None = None
+    found: tuple[list[ReadDigit], Stages, np.ndarray] | None = None
     if not degrees and _may_be_ruled(signs, stages) and (degrees := -ruling_angle(stages.mask)):
         # Ruled lines are taken out where they are level; upright or aslant they hide the signs, or join them.
-        found = read(turned(picture, degrees)[0])
+        found = _read_at(degrees, picture, read)
         if on_lines := turn_of(found[0], judge):
             degrees, found = (degrees + on_lines + 180) % 360 - 180, None
     as_it_lies = signs if stages.written else []
@@ -67,13 +67,11 @@ def read_turned(picture: Picture, read: ReadPage, judge: Judge) -> tuple[list[Re
         degrees, found = _quarter(picture, read)
     if not degrees:
         return as_it_lies, stages, 0.0
-    page, back = turned(picture, degrees)
-    anew, seen = found or read(page)
+    anew, seen, back = found or _read_at(degrees, picture, read)
     if seen.written and abs(skew := skew_of(np.array([sign.box for sign in anew]).reshape(-1, 4))) > LEVEL:
         # Only now are there enough signs to see that their lines slant.
         degrees = (degrees - skew + 180) % 360 - 180
-        page, back = turned(picture, degrees)
-        anew, seen = read(page)
+        anew, seen, back = _read_at(degrees, picture, read)
     slanted = degrees % 90 > 1e-6
     # Turned, a page in which then nothing is found, or no writing, is no better read.
     anew = anew if seen.written else []
@@ -86,15 +84,21 @@ def read_turned(picture: Picture, read: ReadPage, judge: Judge) -> tuple[list[Re
     return anew, seen, degrees
 
 
-def _quarter(picture: Picture, read: ReadPage) -> tuple[float, tuple[list[ReadDigit], Stages] | None]:
+def _read_at(degrees: float, picture: Picture, read: ReadPage) -> tuple[list[ReadDigit], Stages, np.ndarray]:
+    """What is read after a turn, and what brings a point back, as `turned` gives it."""
+    page, back = turned(picture, degrees)
+    return *read(page), back
+
+
+def _quarter(picture: Picture, read: ReadPage) -> tuple[float, tuple[list[ReadDigit], Stages, np.ndarray] | None]:
     """The quarter turn after which most is read for sure, and what is read then; signs that touch cannot be asked."""
-    best: tuple[float, float, tuple[list[ReadDigit], Stages] | None] = (0.0, 0.0, None)
+    best, at, most = 0.0, 0.0, None
     for degrees in (90.0, -90.0, 180.0):
-        found = read(turned(picture, degrees)[0])
-        signs = [sign for sign in found[0] if not sign.rejected]
-        if found[1].written and len(signs) >= FEWEST and _surety(found[0]) > LIKE:
-            best = max(best, (sum(sign.confidence for sign in signs), degrees, found), key=lambda one: one[0])
-    return best[1], best[2]
+        found = signs, stages, _ = _read_at(degrees, picture, read)
+        strength = sum(sign.confidence for sign in signs if not sign.rejected)
+        if stages.written and _accepted(signs) >= FEWEST and _surety(signs) > LIKE and strength > best:
+            best, at, most = strength, degrees, found
+    return at, most
 
 
 def turn_of(signs: list[ReadDigit], judge: Judge) -> float:
