@@ -264,3 +264,19 @@ def test_a_container_has_its_share_of_the_cores(files: dict[str, str], cores: in
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(content)
     assert machine.container_share(tmp_path) == cores
+
+
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="other C libraries keep what is free or give it back at once"
+)
+def test_free_memory_goes_back_to_the_system() -> None:
+    code = (
+        "from digitlab.machine import give_back_memory\n"
+        "held = lambda: int(open('/proc/self/statm').read().split()[1]) * 4096 / 1e6\n"
+        "blocks = [bytes(2000) for _ in range(50_000)]\n"
+        "last = bytes(2000)\n"
+        "del blocks\n"
+        "before = held(); give_back_memory(); print(before - held())"
+    )
+    freed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert float(freed) > 60

@@ -16,7 +16,7 @@ from digitlab.files import printable, write_atomically
 from digitlab.learning.export import export_model
 from digitlab.learning.recipe import Recipe
 from digitlab.learning.recipe import recipe as make_recipe
-from digitlab.machine import machine, versions
+from digitlab.machine import give_back_memory, machine, versions
 from digitlab.runs.events import Stopwatch, Watcher
 from digitlab.runs.folder import FORMAT, Run, history_csv, write_arrays, write_json
 from digitlab.runs.gather import (
@@ -222,6 +222,7 @@ def _carry_out(
                 state=State.TRAINED, seconds=stopwatch.seconds()
             )  # the checkpoint stays: `resume` judges from it
             return run
+        give_back_memory()
         drawer.draw(figures, early_content(dataset, run.history), OF_TRAINING)
         _judge(run, dataset, model, watcher, stopwatch)
         # Before the model is saved, so that the figures are drawn meanwhile.
