@@ -9,7 +9,8 @@ whole Reader reads them. A sign is correct if a sign of the same name is read wh
 separators is correct if each of its signs is. Invented are digits that stand on no sign.
 
 Pages without writing: blank ones with shadow, grain, creases and compression; drawn textures, wood and curves; and
-photographs that scikit-image, scikit-learn and Matplotlib bring (landscape, flower, cup, cat, faces).
+photographs that scikit-image, scikit-learn and Matplotlib bring (landscape, flower, cup, cat, faces); and with
+`--photographs DIR` every picture of a folder that shows no writing.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("--fonts", type=Path, required=True)
     parser.add_argument("--part", choices=["test", "validation"], default="test")
     parser.add_argument("--number", type=int, default=60, help="pages of each kind")
+    parser.add_argument("--photographs", type=Path, help="a folder of pictures without writing, all of them read")
     parser.add_argument("--write", action="store_true", help="write the tables into RESULTS.md as well")
     options = parser.parse_args()
     from compose import KINDS  # type: ignore[import-not-found]
@@ -65,7 +67,9 @@ def main() -> None:
             "digits invented",
         ]
         print(results.table(head, written), flush=True)
-        empty = [(kind, seed) for kind in NOTHING for seed in range(options.number)]
+        empty: list[tuple[str, int | Path]] = [(kind, seed) for kind in NOTHING for seed in range(options.number)]
+        if options.photographs:
+            empty += [(f"pictures of {options.photographs.name}", file) for file in image_files(options.photographs)]
         outcomes: dict[str, list[tuple[bool, bool, float]]] = defaultdict(list)
         for (kind, _), outcome in zip(empty, pool.map(_read_nothing, empty, chunksize=4), strict=True):
             if outcome:
@@ -169,10 +173,19 @@ def _inside(box: tuple[float, ...], of: tuple[float, ...]) -> bool:
     return of[0] - 3 <= x <= of[2] + 3 and of[1] - 3 <= y <= of[3] + 3
 
 
-def _read_nothing(task: tuple[str, int]) -> tuple[bool, bool, float] | None:
+def image_files(folder: Path) -> list[Path]:
+    """The pictures in a folder and below it, by name."""
+    endings = (".jpg", ".jpeg", ".png", ".webp")
+    return sorted(file for file in folder.rglob("*") if file.suffix.lower() in endings)
+
+
+def _read_nothing(task: tuple[str, int | Path]) -> tuple[bool, bool, float] | None:
     """Whether the text of a page without writing is empty, whether it holds no digit, and how long it took."""
-    kind, seed = task
-    pixels = {"blank": _blank, "drawn": _drawn, "photograph": _photograph}[kind](seed)
+    kind, which = task
+    if isinstance(which, Path):
+        pixels: np.ndarray | Path | None = which
+    else:
+        pixels = {"blank": _blank, "drawn": _drawn, "photograph": _photograph}[kind](which)
     if pixels is None:
         return None
     start = time.process_time()

@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from digitlab.data.image_files import MAX_PIXELS
 from digitlab.errors import ReadingError
-from digitlab.reading import rulings
+from digitlab.reading import glyphs, rulings
 from digitlab.reading.components import blobs_of, page_contrast, quantile
 from digitlab.reading.glyphs import find_glyphs
 from digitlab.reading.margins import with_even_margins
@@ -28,7 +28,7 @@ from digitlab.reading.picture import Picture, open_pages
 from digitlab.reading.reader import BUNDLED
 from digitlab.reading.rulings import remove_rulings
 from digitlab.reading.sheet import sheet_on_table
-from digitlab.reading.spotter import open_spotter
+from digitlab.reading.spotter import CHARACTERS, Spots, open_spotter
 
 SPOTTER = open_spotter(BUNDLED / "spotter.onnx", threads=1)
 
@@ -289,6 +289,28 @@ def test_stems_darker_than_the_lines_stay_though_they_run_along_them() -> None:
     assert clean[stems].mean() < 0.6
 
 
+@given(st.integers(0, 10**6), st.integers(16, 60))
+def test_lines_are_those_that_plain_filters_find(seed: int, least: int) -> None:
+    rng = np.random.default_rng(seed)
+    mask = rng.random((50, 64)) < rng.uniform(0, 0.1)
+    for row in rng.integers(1, 48, 3):
+        mask[row : row + 2, rng.integers(0, 10) : rng.integers(30, 64)] = True
+    rows = rulings._Rows(mask)
+    flat, thickness = rows.flat, np.zeros(rows.flat.shape, int)
+    for y, x in np.argwhere(flat):
+        up, down = flat[: y + 1, x][::-1], flat[y:, x]
+        thickness[y, x] = sum(next(i for i, ink in enumerate([*part, False]) if not ink) for part in (up, down)) - 1
+    thick = ndimage.maximum_filter1d(flat.astype(np.uint8), 3, axis=0)
+    share = ndimage.uniform_filter1d(thick.astype(float), least, axis=1, mode="constant")
+    runs = ndimage.maximum_filter1d(share >= 0.75 - 1e-9, least, axis=1) & flat & (thickness <= rows.thickest)
+    expected = np.zeros_like(flat)
+    if runs.any() and rows.possible:
+        thin = flat & (thickness <= 1.5 * np.median(thickness[runs]) + 1)
+        expected = ndimage.maximum_filter1d(runs.view(np.uint8), 3, axis=0).astype(bool) & thin
+    assert rows.lines(least).sum() == expected.sum()
+    assert (rulings._shear(rows.lines(least), rows.shifts) == expected).all()
+
+
 def test_writing_at_the_edge_of_a_sheet_stays_whole_and_the_edge_is_no_writing() -> None:
     photo = np.full((600, 800), 40, np.uint8)
     photo[60:540, 80:720] = 205
@@ -311,6 +333,32 @@ def test_strokes_of_a_lone_digit_are_no_rulings(digits: np.ndarray) -> None:
         clean, gone = remove_rulings(shape, shape)
         assert not gone.any()
         assert (clean == shape).all()
+
+
+# Whether it is writing
+
+
+@pytest.mark.parametrize(
+    ("qualities", "held", "written"),
+    [
+        ([0.9], 0.6, True),  # a digit
+        ([0.75], 0.05, False),  # the same, less plain, in a landscape
+        ([0.9], 0.05, True),  # on a door
+        ([0.3], 0.99, True),  # a sloppy one, alone on its page
+        ([0.3, 0.2], 0.99, False),
+        ([0.8, 0.7, 0.65, 0.3], 0.3, True),  # a hard page
+        ([0.8, 0.5, 0.4, 0.3, 0.3], 0.97, False),  # windows of a house
+        ([0.95, 0.5, 0.4, 0.3, 0.3], 0.3, True),
+        ([0.95, 0.9, 0.9] + 200 * [0.4], 0.97, False),  # a pattern of circles
+        ([], 0.99, False),
+    ],
+)
+def test_a_digit_here_and_there_makes_no_page(qualities: list[float], held: float, written: bool) -> None:
+    probabilities = np.zeros((len(qualities), len(CHARACTERS)), np.float32)
+    probabilities[:, 3] = 1
+    boxes = np.zeros((len(qualities), 4), np.float32)
+    spots = Spots.seen_once(boxes, np.array(qualities, np.float32), probabilities)
+    assert glyphs._is_written(spots, held) == written
 
 
 # Components

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -22,6 +23,8 @@ THIN = 0.4
 # Writing this much darker than the lines is told from them by its darkness.
 DARKER = 1.45
 MAX_ANGLE = 12.0
+# Pixels: what has no piece as wide as this has no line.
+WIDE = 24
 
 
 def remove_rulings(
@@ -105,12 +108,11 @@ class _Rows:
     """A mask sheared so that its lines run along rows; owns the sheared copy, so that several lengths can be tried."""
 
     def __init__(self, mask: np.ndarray) -> None:
-        self.mask, self.shape = mask, mask.shape
+        self.mask, self.shape = np.ascontiguousarray(mask), mask.shape
 
     def may_hold(self, least: int) -> bool:
         """Whether enough columns have a thin place for a line of that length: told without its angle."""
-        thin = self.mask & (_run_lengths(self.mask) <= self.thickest)  # shearing moves columns, and leaves their runs
-        return int(thin.any(0).sum()) >= THIN * least
+        return int((self.mask & (self.runs <= self.thickest)).any(0).sum()) >= THIN * least
 
     @property
     def thickest(self) -> float:
@@ -120,7 +122,7 @@ class _Rows:
     @cached_property
     def possible(self) -> bool:
         """Whether something is as wide as a line."""
-        return _widest(self.mask) >= 24
+        return _is_wide(self.mask)
 
     @cached_property
     def shifts(self) -> np.ndarray:
@@ -134,29 +136,49 @@ class _Rows:
         return _shear(self.mask, self.shifts)
 
     @cached_property
+    def runs(self) -> np.ndarray:
+        """How long the vertical run is that each pixel of the mask lies on."""
+        return _run_lengths(self.mask)
+
+    @cached_property
     def thickness(self) -> np.ndarray:
-        """How long the vertical run is that each pixel lies on."""
-        return _run_lengths(self.flat)
+        """The same of the sheared mask: shearing moves columns, and leaves their runs."""
+        return _shear(self.runs, self.shifts)
+
+    @cached_property
+    def ink_before(self) -> np.ndarray:
+        """How many pixels of a sheared row are ink before a column, a wobble of one forgiven: (h, w + 1) int32."""
+        wobble = 1 + self.flat.shape[1] // 1000
+        thick = self.flat.copy()
+        for step in range(1, wobble + 1):
+            thick[step:] |= self.flat[:-step]
+            thick[:-step] |= self.flat[step:]
+        return _counted_before(thick)
 
     def lines(self, least: int) -> np.ndarray:
         """Line pixels on runs of at least `least` pixels, strokes that cross them spared; unsheared (h, w) bool."""
-        from scipy import ndimage
-
+        none = np.zeros(self.shape, bool)
         if not self.possible or least > self.shape[1]:
-            return np.zeros(self.shape, bool)
-        runs = _long_runs(self.flat, least)
-        if not runs.any():
-            return np.zeros(self.shape, bool)
+            return none
+        # Pixels on a stretch of `least` pixels that is nearly all ink.
+        rows = np.flatnonzero(self.ink_before[:, -1] >= DENSE * least)
+        dense = _in_window(self.ink_before[rows], least) >= DENSE * least
+        held = dense.any(1)
+        rows, dense = rows[held], dense[held]
+        runs = np.zeros_like(self.flat)
+        runs[rows] = self.flat[rows] & (_in_window(_counted_before(dense), least) > 0)
         # Long runs through fat strokes say nothing about the lines.
         runs &= self.thickness <= self.thickest
         if not runs.any():
-            return np.zeros(self.shape, bool)
+            return none
         usual = np.median(self.thickness[runs])
         # The line's soft edge is on no long run of its own: it goes with the pixels above or below it.
-        reach = 3
-        near = ndimage.maximum_filter1d(runs.view(np.uint8), reach, axis=0) > 0
-        thin = self.flat & (self.thickness <= 1.5 * usual + 1)
-        return _unshear(near & thin, self.shifts, self.shape[0])
+        near = runs.copy()
+        near[1:] |= runs[:-1]
+        near[:-1] |= runs[1:]
+        near &= self.flat
+        near &= self.thickness <= 1.5 * usual + 1
+        return _unshear(near, self.shifts, self.shape[0])
 
 
 def _pieces(lines: np.ndarray) -> int:
@@ -167,19 +189,26 @@ def _pieces(lines: np.ndarray) -> int:
     return int(np.sum(np.diff(np.array([0, *parts], int)) == 1))
 
 
-def _widest(mask: np.ndarray) -> int:
-    """Cheap refusal: a line, aslant or not, makes one component at least that wide."""
+def _is_wide(mask: np.ndarray) -> bool:
+    """Cheap refusal: a line, aslant or not, makes one component at least `WIDE` pixels wide."""
     from scipy import ndimage
 
+    stretch, reach = mask, 1  # pixels that begin a row's stretch of so many
+    while reach < WIDE and stretch.any():
+        step = min(reach, WIDE - reach)
+        stretch, reach = stretch[:, :-step] & stretch[:, step:], reach + step
+    if stretch.any():
+        return True
     labels, _ = ndimage.label(mask, np.ones((3, 3)))
-    return max((box[1].stop - box[1].start for box in ndimage.find_objects(labels)), default=0)
+    return any(box[1].stop - box[1].start >= WIDE for box in ndimage.find_objects(labels))
 
 
 def _angle_of_lines(mask: np.ndarray) -> float:
     """The shear, in degrees, under which the rows' sums are most uneven."""
     step = max(1, int(max(mask.shape) / 500))
     height, width = mask.shape[0] // step * step, mask.shape[1] // step * step
-    small = mask[:height, :width].reshape(height // step, step, width // step, step).mean((1, 3), dtype=np.float32)
+    counts = mask[:height, :width].reshape(height // step, step, width).sum(1, dtype=np.int32)
+    small = (counts.reshape(height // step, width // step, step).sum(2) / np.float32(step**2)).astype(np.float32)
     if not small.any():
         return 0.0
     # Strips of four columns tell the angle to half a degree, from a quarter of the pixels.
@@ -202,39 +231,56 @@ def _unevenness(weights: np.ndarray, wide: int) -> Callable[[float], float]:
     return unevenness
 
 
+def _alike(shifts: np.ndarray) -> Iterator[tuple[int, slice]]:
+    """Neighbouring columns that go up as far as each other: how far, and which."""
+    edges = [0, *(np.flatnonzero(np.diff(shifts)) + 1), len(shifts)]
+    for first, last in pairwise(edges):
+        yield int(shifts[first]), slice(first, last)
+
+
 def _shear(mask: np.ndarray, shifts: np.ndarray) -> np.ndarray:
     """Move column x up by shifts[x]; the result is taller by the largest shift."""
     height, width = mask.shape
-    tall = np.zeros((height + int(shifts.max()), width), bool)
-    rows, columns = np.nonzero(mask)
-    tall[rows + int(shifts.max()) - shifts[columns], columns] = True
+    most = int(shifts.max())
+    tall = np.zeros((height + most, width), mask.dtype)
+    for shift, columns in _alike(shifts):
+        tall[most - shift : most - shift + height, columns] = mask[:, columns]
     return tall
 
 
 def _unshear(tall: np.ndarray, shifts: np.ndarray, height: int) -> np.ndarray:
-    rows, columns = np.nonzero(tall)
     mask = np.zeros((height, tall.shape[1]), bool)
-    mask[rows - int(shifts.max()) + shifts[columns], columns] = True
+    most = int(shifts.max())
+    for shift, columns in _alike(shifts):
+        mask[:, columns] = tall[most - shift : most - shift + height, columns]
     return mask
 
 
-def _long_runs(flat: np.ndarray, least: int) -> np.ndarray:
-    """Pixels on a horizontal stretch of `least` pixels that is nearly all ink, a wobble of one pixel forgiven."""
-    from scipy import ndimage
+def _counted_before(mask: np.ndarray) -> np.ndarray:
+    """How many pixels of each row are set before a column: (h, w + 1) int32."""
+    counts = np.zeros((mask.shape[0], mask.shape[1] + 1), np.int32)
+    np.cumsum(mask, axis=1, out=counts[:, 1:])
+    return counts
 
-    wobble = 1 + flat.shape[1] // 1000
-    thick = ndimage.maximum_filter1d(flat.astype(np.uint8), 2 * wobble + 1, axis=0)
-    density = ndimage.uniform_filter1d(thick.astype(np.float32), least, axis=1, mode="constant")
-    full = ndimage.maximum_filter1d((density >= DENSE).astype(np.uint8), least, axis=1)
-    return np.asarray((full > 0) & flat)
+
+def _in_window(before: np.ndarray, size: int) -> np.ndarray:
+    """How many are set in the stretch of `size` pixels around each, cut off at the ends: (h, w) int32."""
+    width = before.shape[1] - 1
+    ahead, behind = size - size // 2, size // 2
+    counts = np.empty((len(before), width), np.int32)
+    counts[:, : width - ahead] = before[:, ahead:width]
+    counts[:, width - ahead :] = before[:, width:]
+    counts[:, behind:] -= before[:, : width - behind]
+    return counts
 
 
 def _run_lengths(flat: np.ndarray) -> np.ndarray:
     """How long the vertical run is that each pixel lies on."""
     height = flat.shape[0]
-    index = np.arange(height, dtype=np.int32)[:, None]
-    last_off = np.maximum.accumulate(np.where(flat, -1, index), axis=0)
-    next_off = np.minimum.accumulate(np.where(flat, height, index)[::-1], axis=0)[::-1]
+    small = np.int16 if height < np.iinfo(np.int16).max else np.int32  # half the memory is half the time
+    index = np.arange(height, dtype=small)[:, None]
+    last_off = np.maximum.accumulate(np.where(flat, small(-1), index), axis=0)
+    next_off = np.minimum.accumulate(np.where(flat, small(height), index)[::-1], axis=0)[::-1]
     return np.asarray((next_off - last_off - 1) * flat)
 
 
@@ -246,8 +292,9 @@ def _digit_height(clean: np.ndarray) -> int:
     if count == 0:
         return 0
     areas = np.bincount(labels.ravel())[1:].astype(float)
-    heights = np.array([box[0].stop - box[0].start for box in ndimage.find_objects(labels)])
-    widths = np.array([box[1].stop - box[1].start for box in ndimage.find_objects(labels)])
+    boxes = ndimage.find_objects(labels)
+    heights = np.array([box[0].stop - box[0].start for box in boxes])
+    widths = np.array([box[1].stop - box[1].start for box in boxes])
     # Dashes and crumbs of a worn line must not vote; of the rest, half of all height lies in components at least this
     # tall.
     areas[widths > 3 * heights] = 0
