@@ -105,7 +105,7 @@ class Composer:
         self.typed: list[tuple[np.ndarray, int, int]] = []
         self.text = self.texts = -1
         # A share of pages shows MNIST's own strokes, as thick and blotted as they are.
-        self.raw = self.hand.source == "mnist" and rng.random() < (0.7 if kind == "single" else 0.4)
+        self.raw = self.hand.source == "mnist" and rng.random() < 0.4
         self.shares = self._digit_shares()
         getattr(self, f"_{kind}")(sheet)
         if kind != "nothing" and rng.random() < 0.12:
@@ -284,10 +284,10 @@ class Composer:
     def _single(self, sheet: Sheet) -> None:
         height, width = sheet.shape
         kind = self.rng.random()
-        text = self._digits(1, 2) if kind < 0.78 else str(self.rng.choice(list("/-+="))) + self._digits(1, 1)
-        if kind > 0.88:  # a letter by itself, which no reader may take for a digit
+        text = self._digits(1, 2) if kind < 0.68 else str(self.rng.choice(list("/-+="))) + self._digits(1, 1)
+        if kind > 0.8:  # a letter by itself, which no reader may take for a digit
             text = str(self.rng.choice([c for c in LETTERS if c in self.hand.signs and c not in AMBIGUOUS] or ["7"]))
-        if kind > 0.97:
+        if kind > 0.95:
             self._mark(sheet)
             return
         self._write(

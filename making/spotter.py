@@ -42,11 +42,8 @@ VISIBLE = 0.8
 WIDTHS = (48, 96, 152)
 
 
-def draw(part: str, number: int, out: Path, fonts: Path, seed: int, kind: str | None = None) -> None:
-    """Write pages in shards of 1,000: `ink` (n, h, w) uint8 and `signs` (n, 96, 5) float32, class -1 for none.
-
-    Of one kind where it is named, see `compose.KINDS`.
-    """
+def draw(part: str, number: int, out: Path, fonts: Path, seed: int) -> None:
+    """Write pages in shards of 1,000: `ink` (n, h, w) uint8 and `signs` (n, 96, 5) float32, class -1 for none."""
     from compose import Composer
     from hands import centre_lines_of, split_of
     from photograph import photographed, seen
@@ -62,7 +59,7 @@ def draw(part: str, number: int, out: Path, fonts: Path, seed: int, kind: str | 
         size = min(1000, number - 1000 * shard)
         ink, signs = np.zeros((size, *SHAPE), np.uint8), np.full((size, MOST, 5), -1, np.float32)
         for i in range(size):
-            sheet = composer.page(SHAPE, kind)
+            sheet = composer.page(SHAPE)
             ink[i] = seen(photographed(sheet, composer.rng))
             for k, sign in enumerate(sheet.signs[:MOST]):
                 signs[i, k] = (sign.name, *sign.box)
@@ -407,7 +404,6 @@ def main() -> None:
     verb.add_argument("out", type=Path)
     verb.add_argument("--fonts", type=Path, required=True)
     verb.add_argument("--seed", type=int, default=0)
-    verb.add_argument("--kind", help="of pages, see compose.KINDS; all of them unless given")
     verb = verbs.add_parser("train")
     verb.add_argument("folder", type=Path)
     verb.add_argument("out", type=Path)
@@ -424,7 +420,7 @@ def main() -> None:
     sys.path.insert(0, str(Path(__file__).resolve().parent))
     torch.set_num_threads(options.threads)
     if options.verb == "draw":
-        draw(options.part, options.number, options.out, options.fonts, options.seed, options.kind)
+        draw(options.part, options.number, options.out, options.fonts, options.seed)
     elif options.verb == "train":
         train(
             options.folder,

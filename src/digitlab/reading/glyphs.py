@@ -36,16 +36,17 @@ LONE, MOST_LONE = 0.9, 3
 # writing, hold the last share, they are asked how it lies.
 WRITTEN, HELD, ANY, SIGN, ASKED = 0.7, 0.93, 0.1, 0.75, 0.5
 # From the first number of digits on, a good one may be chance, in leaves or windows: half of them must be so good, or
-# one so good as it must be of one or two in a picture full of other ink; from the second number on, in a pattern of
-# circles, that one is chance as well. Of real pages with three digits and more the middle one is at least 0.8, of 28
-# photographs and textures that were read as numbers 0.2 to 0.68.
-SEVERAL, TYPICAL, VERY_GOOD, HUNDREDS = 3, 0.6, 0.85, 100
+# one so good as it must be of one or two in a picture full of other ink, or their page holds nothing else; from the
+# second number on, in a pattern of circles, that is chance as well. Of real pages with three digits and more the middle
+# one is at least 0.8, of 28 photographs and textures that were read as numbers 0.2 to 0.68.
+SEVERAL, TYPICAL, VERY_GOOD, HUNDREDS = 3, 0.6, 0.8, 100
 # Below this score, after the second look, no sign is there.
 THERE = 0.2
 # A piece of writing is as tall as a digit within these shares of a digit's usual height.
 AS_TALL = 0.6, 1.6
 # Pieces are asked if they are so many, and this share of them is as tall as the others: of grain and photographs
 # at most 0.74 where there are hundreds of them, else at most 0.71, most below 0.6; of real digits turned, most above.
+# Of signs that are no writing as they lie, the surest so many are asked.
 FEWEST, MOST, ALIKE = 3, 150, 0.6
 # A digit that is only seen without the rulings must be this good.
 PLAIN = 0.6
@@ -146,6 +147,8 @@ def find_glyphs(
         if not written and _like_writing(pieces):
             unnamed = _unnamed(pieces)
             spots = unnamed if share_held(unnamed, page) >= ASKED else spots
+        if not written:
+            spots = spots.take(np.argsort(-spots.scores, kind="stable")[:MOST])
         blobs = cut_out(mask, page.ink, spots.boxes) if len(spots) else []
         blobs, spots = blobs + strokes, spots.with_more(_as_ones(strokes))
     # 6 each in MNIST's geometry, in reading order
@@ -202,11 +205,11 @@ def _is_written(spots: Spots, held: float) -> bool:
     digits = np.sort(spots.quality[spots.digit])
     best = digits.max(initial=0)
     if len(digits) >= SEVERAL:
-        typical = best >= WRITTEN and np.median(digits) >= TYPICAL
-        return bool(typical or (best >= VERY_GOOD and len(digits) < HUNDREDS))
+        by_one = len(digits) < HUNDREDS and (best >= VERY_GOOD or held >= HELD)
+        return bool(best >= WRITTEN and (by_one or np.median(digits) >= TYPICAL))
     if best >= (WRITTEN if held >= ASKED else VERY_GOOD):
         return True
-    like_a_digit = best >= ANY and len(digits) == 1
+    like_a_digit = len(spots) == 1 and spots.quality[0] >= ANY
     return held >= HELD and bool(like_a_digit or spots.scores.max(initial=0) >= SIGN)
 
 
