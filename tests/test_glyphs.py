@@ -346,6 +346,7 @@ def test_strokes_of_a_lone_digit_are_no_rulings(digits: np.ndarray) -> None:
         ([0.9], 0.05, True),  # on a door
         ([0.3], 0.99, True),  # a sloppy one, alone on its page
         ([0.3, 0.2], 0.99, False),
+        ([0.6, 0.5, 0.5], 0.99, True),  # a faint number
         ([0.8, 0.7, 0.65, 0.3], 0.3, True),  # a hard page
         ([0.75, 0.5, 0.4, 0.3, 0.3], 0.5, False),  # windows of a house
         ([0.75, 0.5, 0.4, 0.3, 0.3], 0.97, True),  # a faint page with nothing else
