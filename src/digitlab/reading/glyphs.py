@@ -32,8 +32,9 @@ LONE, MOST_LONE = 0.9, 3
 # only one, or one of more, which asks for more), or a sign for sure, such as a letter. By the networks before today's,
 # of 352 real images with digits all but two of the 19 whose best digit was worse than `WRITTEN` held 0.96 and more.
 # A page that lies turned shows no good digit, and perhaps no sign at all: where its signs, or else its pieces of
-# writing, hold the last share, they are asked how it lies.
-HELD, ANY, FAIR, SIGN, ASKED = 0.93, 0.1, 0.5, 0.75, 0.5
+# writing, hold the last share, they are asked how it lies; a sign alone cannot tell, and may be less sure to be one: of
+# 34 letters, crosses and scribbles by themselves 25 score `SIGN` and more, 32 `SIGN_ALONE`; of 282 photographs four.
+HELD, ANY, FAIR, SIGN, SIGN_ALONE, ASKED = 0.93, 0.1, 0.5, 0.75, 0.55, 0.5
 # Where there is more on the page, its best digit must be good; else it is grain, wood, a landscape. One or two in a
 # picture full of other ink must be very good. From the first number of digits on, a good one may be chance, in leaves
 # or windows: half of them must be good, or one very good; from the second number on, in a pattern of circles, that is
@@ -206,8 +207,8 @@ def _is_written(spots: Spots, held: float) -> bool:
     digits = spots.quality[spots.digit]
     best = digits.max(initial=0)
     if held >= HELD and len(digits) < HUNDREDS:
-        least = FAIR if len(spots) > 1 else ANY
-        return bool(spots.quality.max(initial=0) >= least or spots.scores.max(initial=0) >= SIGN)
+        like_a_digit, a_sign = (ANY, SIGN_ALONE) if len(spots) == 1 else (FAIR, SIGN)
+        return bool(spots.quality.max(initial=0) >= like_a_digit or spots.scores.max(initial=0) >= a_sign)
     if len(digits) >= SEVERAL:
         by_one = best >= VERY_GOOD and len(digits) < HUNDREDS
         return bool(best >= WRITTEN and (by_one or np.median(digits) >= TYPICAL))
