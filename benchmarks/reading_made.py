@@ -29,6 +29,7 @@ import numpy as np
 import results
 from PIL import Image
 
+from digitlab.reading.bulk import files_of
 from digitlab.reading.reader import Reader
 from digitlab.reading.results import ReadDigit
 
@@ -69,7 +70,7 @@ def main() -> None:
         print(results.table(head, written), flush=True)
         empty: list[tuple[str, int | Path]] = [(kind, seed) for kind in NOTHING for seed in range(options.number)]
         if options.photographs:
-            empty += [(f"pictures of {options.photographs.name}", file) for file in image_files(options.photographs)]
+            empty += [(f"pictures of {options.photographs.name}", file) for file in files_of([options.photographs])]
         outcomes: dict[str, list[tuple[bool, bool, float]]] = defaultdict(list)
         for (kind, _), outcome in zip(empty, pool.map(_read_nothing, empty, chunksize=4), strict=True):
             if outcome:
@@ -171,12 +172,6 @@ def _inside(box: tuple[float, ...], of: tuple[float, ...]) -> bool:
     """Whether a box's middle lies in another, or beside it by less than 3 pixels."""
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     return of[0] - 3 <= x <= of[2] + 3 and of[1] - 3 <= y <= of[3] + 3
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The pictures in a folder and below it, by name."""
-    endings = (".jpg", ".jpeg", ".png", ".webp")
-    return sorted(file for file in folder.rglob("*") if file.suffix.lower() in endings)
 
 
 def _read_nothing(task: tuple[str, int | Path]) -> tuple[bool, bool, float] | None:

@@ -307,7 +307,6 @@ def test_lines_are_those_that_plain_filters_find(seed: int, least: int) -> None:
     if runs.any() and rows.possible:
         thin = flat & (thickness <= 1.5 * np.median(thickness[runs]) + 1)
         expected = ndimage.maximum_filter1d(runs.view(np.uint8), 3, axis=0).astype(bool) & thin
-    assert rows.lines(least).sum() == expected.sum()
     assert (rulings._shear(rows.lines(least), rows.shifts) == expected).all()
 
 
