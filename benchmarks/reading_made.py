@@ -10,7 +10,8 @@ separators is correct if each of its signs is. Invented are digits that stand on
 
 Pages without writing: blank ones with shadow, grain, creases and compression; drawn textures, wood and curves; and
 photographs that scikit-image, scikit-learn and Matplotlib bring (landscape, flower, cup, cat, faces); and with
-`--photographs DIR` every picture of a folder that shows no writing.
+`--photographs DIR` every picture of a folder that shows no writing. Beside them letters of the same fonts, one alone on
+each page (none that looks like a digit): it may be `?` or nothing, but no digit.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ from digitlab.reading.results import ReadDigit
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "making"))
 
 SHAPE = (288, 480)
-NOTHING = ("blank", "drawn", "photograph")
+NOTHING = ("blank", "drawn", "photograph", "letter")
+# Letters for each page of another kind: they are small, and a share of them is asked for.
+LETTERS = 25
 
 
 def main() -> None:
@@ -68,7 +71,9 @@ def main() -> None:
             "digits invented",
         ]
         print(results.table(head, written), flush=True)
-        empty: list[tuple[str, int | Path]] = [(kind, seed) for kind in NOTHING for seed in range(options.number)]
+        empty: list[tuple[str, int | Path]] = [
+            (kind, seed) for kind in NOTHING for seed in range(options.number * (LETTERS if kind == "letter" else 1))
+        ]
         if options.photographs:
             empty += [(f"pictures of {options.photographs.name}", file) for file in files_of([options.photographs])]
         outcomes: dict[str, list[tuple[bool, bool, float]]] = defaultdict(list)
@@ -84,7 +89,7 @@ def main() -> None:
         ]
         for kind, of in outcomes.items()
     ]
-    head_nothing = ["pages without writing", "pages", "empty text", "no digit", "slowest, processor seconds"]
+    head_nothing = ["pages without digits", "pages", "empty text", "no digit", "slowest, processor seconds"]
     nothing = results.table(head_nothing, rows)
     print(nothing)
     if options.write:
@@ -175,18 +180,29 @@ def _inside(box: tuple[float, ...], of: tuple[float, ...]) -> bool:
 
 
 def _read_nothing(task: tuple[str, int | Path]) -> tuple[bool, bool, float] | None:
-    """Whether the text of a page without writing is empty, whether it holds no digit, and how long it took."""
+    """Whether the text of a page without digits is empty, whether it holds no digit, and how long it took."""
     kind, which = task
     if isinstance(which, Path):
         pixels: np.ndarray | Path | None = which
     else:
-        pixels = {"blank": _blank, "drawn": _drawn, "photograph": _photograph}[kind](which)
+        pixels = {"blank": _blank, "drawn": _drawn, "photograph": _photograph, "letter": _letter}[kind](which)
     if pixels is None:
         return None
     start = time.process_time()
     reading = _here["reader"].read(pixels, keep_stages=False)
     seconds = time.process_time() - start
     return not reading.text, all(sign.rejected or sign.separator for sign in reading.digits), seconds
+
+
+def _letter(seed: int) -> np.ndarray | None:
+    """One letter on a page, or None where it lies outside, or the font has none."""
+    from compose import OTHER
+    from photograph import photographed
+
+    composer = _composer("letter", seed)
+    sheet = composer.page((200, 320), "letter")
+    one = [sign.name for sign in sheet.signs] == [OTHER]
+    return np.asarray(photographed(sheet, composer.rng)) if one else None
 
 
 def _blank(seed: int) -> np.ndarray:

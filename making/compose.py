@@ -282,14 +282,23 @@ class Composer:
             y += sheet.tall * self.rng.uniform(1.3, 2)
 
     def _single(self, sheet: Sheet) -> None:
-        height, width = sheet.shape
         kind = self.rng.random()
         text = self._digits(1, 2) if kind < 0.68 else str(self.rng.choice(list("/-+="))) + self._digits(1, 1)
         if kind > 0.8:  # a letter by itself, which no reader may take for a digit
-            text = str(self.rng.choice([c for c in LETTERS if c in self.hand.signs and c not in AMBIGUOUS] or ["7"]))
+            text = self._a_letter()
         if kind > 0.95:
             self._mark(sheet)
-            return
+        else:
+            self._anywhere(sheet, text)
+
+    def _letter(self, sheet: Sheet) -> None:
+        self._anywhere(sheet, self._a_letter())
+
+    def _a_letter(self) -> str:
+        return str(self.rng.choice([c for c in LETTERS if c in self.hand.signs and c not in AMBIGUOUS] or ["7"]))
+
+    def _anywhere(self, sheet: Sheet, text: str) -> None:
+        height, width = sheet.shape
         self._write(
             sheet,
             text,

@@ -15,9 +15,10 @@ from scipy import ndimage
 from digitlab.reading import sizes
 from digitlab.reading.cutting import cut_out
 from digitlab.reading.ink import page_ink
-from digitlab.reading.reader import OTHER, Reader, together
+from digitlab.reading.reader import Reader
 from digitlab.reading.sizes import spots_at_their_size
 from digitlab.reading.spotter import CHARACTERS, TALL, Spots, nothing
+from digitlab.reading.verdict import OTHER, together
 
 READER = Reader(threads=1)
 IMAGES, LABELS = mnist("validation")
@@ -84,6 +85,24 @@ def test_digits_are_found_at_their_size_whatever_their_pieces_say() -> None:
         noise = np.random.default_rng(step).normal(0, 1, page.shape) * grain
         squared = np.clip(np.minimum(page, grid) + noise, 0, 255).astype(np.uint8)
         assert READER.read(squared).text == "27584", (step, dark, grain)
+
+
+def test_the_edge_of_a_sheet_is_no_sign_that_holds_all_the_ink(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a dark desk was seen as one sign as tall as the page, so that none of the page's size was looked for."""
+    page = page_ink(written("27584", 5, gap=10))
+    height, width = page.ink.shape
+
+    def seen(_: object, __: np.ndarray, tall: float) -> Spots:
+        if tall > 100:
+            box, name = [0.0, 2.0, width - 1.0, height - 2.0], len(CHARACTERS) - 1
+        else:
+            box, name = [30.0, 40.0, 60.0, 40.0 + tall], 7
+        probabilities = np.full((1, len(CHARACTERS)), 0.001, np.float32)
+        probabilities[0, name] = 0.983
+        return Spots.seen_once(np.array([box], np.float32), np.ones(1, np.float32), probabilities)
+
+    monkeypatch.setattr(sizes, "spots_of", seen)
+    assert spots_at_their_size(page, float(height), None).digit.all()
 
 
 @pytest.mark.parametrize("tall", [0.5, 3.0, 11.0, 300.0, 2000.0])

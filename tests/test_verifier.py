@@ -11,8 +11,9 @@ from pages import mnist, page_of
 from PIL import Image, ImageDraw
 
 from digitlab.reading.ink import page_ink
-from digitlab.reading.reader import Reader, confident
+from digitlab.reading.reader import Reader
 from digitlab.reading.spotter import CHARACTERS, Spots, nothing
+from digitlab.reading.verdict import confident
 from digitlab.reading.verifier import NOTHING, OTHER, averaged, joined, surroundings, verified
 
 READER = Reader(threads=1)
@@ -86,6 +87,28 @@ def test_two_that_agree_are_believed_and_a_line_is_dropped() -> None:
 
 def test_no_signs_need_no_look() -> None:
     assert len(verified(READER.verifier, np.zeros((20, 20), np.float32), nothing())) == 0
+
+
+class _SeesNothing:
+    """A verifier to which everything is lines and scraps."""
+
+    def with_features(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        seen = np.full((len(images), 12), 1e-4, np.float32)
+        seen[:, NOTHING] = 1 - 11e-4
+        return seen, np.zeros((len(images), 4), np.float32)
+
+
+def test_a_point_that_the_spotter_is_sure_of_stays_though_by_itself_it_looks_like_a_speck() -> None:
+    named = np.full((3, len(CHARACTERS)), 1e-3, np.float32)
+    named[:2, CHARACTERS.index(".")] = named[2, 7] = 1 - 1e-3 * (len(CHARACTERS) - 1)
+    spots = Spots.seen_once(
+        np.array([[10, 30, 13, 33], [20, 30, 23, 33], [30, 10, 45, 33]], np.float32),
+        np.array([0.6, 0.45, 0.9], np.float32),
+        named,
+    )
+    again = verified(_SeesNothing(), np.zeros((50, 60), np.float32), spots)  # type: ignore[arg-type]
+    assert again.scores[0] == spots.scores[0]
+    assert (again.scores[1:] < 0.01).all()
 
 
 def _boxed(picks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -208,7 +208,8 @@ def _is_written(spots: Spots, held: float) -> bool:
     best = digits.max(initial=0)
     if held >= HELD and len(digits) < HUNDREDS:
         like_a_digit, a_sign = (ANY, SIGN_ALONE) if len(spots) == 1 else (FAIR, SIGN)
-        return bool(spots.quality.max(initial=0) >= like_a_digit or spots.scores.max(initial=0) >= a_sign)
+        sure = spots.scores[~spots.separator].max(initial=0)
+        return bool(spots.quality.max(initial=0) >= like_a_digit or sure >= a_sign)
     if len(digits) >= SEVERAL:
         by_one = best >= VERY_GOOD and len(digits) < HUNDREDS
         return bool(best >= WRITTEN and (by_one or np.median(digits) >= TYPICAL))

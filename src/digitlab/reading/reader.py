@@ -21,6 +21,15 @@ from digitlab.reading.picture import Picture, open_pages
 from digitlab.reading.results import ReadDigit, Reading
 from digitlab.reading.spotter import CHARACTERS, open_spotter, signs_alone
 from digitlab.reading.turning import read_turned
+from digitlab.reading.verdict import (
+    IMAGE,
+    IMAGE_TAUGHT,
+    SPOTTER,
+    SPOTTER_TAUGHT,
+    confident,
+    together,
+    weight_of_others,
+)
 from digitlab.reading.verifier import averaged, joined
 
 if TYPE_CHECKING:
@@ -29,22 +38,12 @@ if TYPE_CHECKING:
 BUNDLED = Path(__file__).parent / "bundled"
 # Less sure than this, a glyph is looked at once more.
 UNSURE = 0.95
-# Less sure than this, a digit is no evidence of a number.
-SURE = 0.9
+# A sign by itself is shown to the networks of pages again if they hold it for none of ours this surely, and no surer.
+DOUBTFUL = 0.1, 0.98
 # Where a model's file does not say: refuse what the network itself gives less than this.
 LEAST_CONFIDENCE = 0.4
 # Refuse what is less likely than this to be one of our signs.
 LIKE_A_DIGIT = 0.5
-# Letters are rarer where digits are read than where the spotter was trained, by this factor. Of MNIST's 5,000
-# validation digits and 150 made-up marks are refused: 1.12 and 92.0 % with 0.5, 0.66 and 90.7 % with 0.3, 0.54 and
-# 89.3 % with 0.2, by the spotter and the digits' network alone.
-OTHER = 0.3
-# Exponents of what the networks of pages say a digit is, and of what the digits' network says of its image; chosen on
-# drawn validation pages, pages of validation digits and these alone. On photos of other hands the first know more.
-SPOTTER, IMAGE = 1.0, 0.4
-# The same where the digits' network was taught a hand, which the others do not know.
-SPOTTER_TAUGHT, IMAGE_TAUGHT = 0.4, 0.85
-
 
 DIGITS = tuple("0123456789")
 
@@ -125,7 +124,8 @@ class Reader:
         images = _checked(images)
         if not len(images) or not self.reads_digits:
             return np.ones(len(images), np.float32)
-        return np.asarray(self._together(self._signs_alone(images)[0], self.predict(images))[:, :10].sum(1))
+        signs = self._signs_alone(images)[0]
+        return np.asarray(together(signs, self.predict(images), *self._weights)[:, :10].sum(1))
 
     def read(
         self,
@@ -220,11 +220,22 @@ class Reader:
         """How good a digit each image is: recognised for sure, and like a digit at all."""
         return np.asarray(self.predict(images).max(1) * self.likeness(images))
 
-    def _together(self, signs: np.ndarray, seen: np.ndarray) -> np.ndarray:
-        return together(signs, seen, *self._weights)
-
     def _signs_alone(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(n, 18) of images that show one sign each, as both networks of pages see them: joined, and averaged."""
+        """(n, 18) of images that show one sign each, as both networks of pages see them: joined, and averaged.
+
+        Where they doubt whether it is one of ours, it is also seen slanted and turned a little, and the mean counts: of
+        MNIST's 5,000 validation digits 22 are refused so, 27 by one look, and no more letters pass for digits.
+        """
+        found = np.stack(self._each_alone(images))
+        doubtful = _doubtful(found[0])
+        if len(doubtful):
+            views = views_of(images[doubtful])
+            seen = np.stack(self._each_alone(np.concatenate(views)))
+            seen = seen.reshape(2, len(views), len(doubtful), -1).sum(1)
+            found[:, doubtful] = (found[:, doubtful] + seen) / (1 + len(views))
+        return found[0], found[1]
+
+    def _each_alone(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         signs, seen = signs_alone(self.spotter, images), self.verifier.probabilities(images)
         return joined(signs, seen)[0], averaged(signs, seen)
 
@@ -240,7 +251,10 @@ class Reader:
                 signs[i], each[i] = glyph.probabilities, glyph.averaged
         if any(alone):
             signs[alone], each[alone] = self._signs_alone(images[alone])
-        rows = self._together(signs, seen)
+        elif len(glyphs) == 1 and len(_doubtful(signs)):
+            # No neighbours tell whether it is a letter: what its image says by itself counts as much as the page.
+            signs, each = (np.stack([signs, each]) + np.stack(self._signs_alone(images))) / 2
+        rows = together(signs, seen, *self._weights, weight_of_others(signs[:, -1]))
         features = [glyph.features for glyph in glyphs if glyph.features is not None]
         if len(features) == len(glyphs) > 1:
             rows = told_by_each_other(rows, alike(images, np.stack(features)))
@@ -321,6 +335,12 @@ def model_file(model: str | os.PathLike[str] | None) -> Path:
     return path
 
 
+def _doubtful(signs: np.ndarray) -> np.ndarray:
+    """Of (n, 18), the rows that may be other signs, or not."""
+    low, high = DOUBTFUL
+    return np.flatnonzero((signs[:, -1] > low) & (signs[:, -1] < high))
+
+
 def _checked(images: np.ndarray) -> np.ndarray:
     images = np.asarray(images)
     if images.ndim != 3 or images.shape[1:] != (28, 28) or images.dtype != np.uint8:
@@ -329,45 +349,3 @@ def _checked(images: np.ndarray) -> np.ndarray:
             "For a photo use read()."
         )
     return images
-
-
-def together(signs: np.ndarray, seen: np.ndarray, spotter: float = SPOTTER, image: float = IMAGE) -> np.ndarray:
-    """Join what the spotter says of a sign among its neighbours with what the digits' network says of its image.
-
-    The spotter decides whether it is a digit at all; which one, both, as a weighted geometric mean.
-
-    Args:
-        signs: (n, 18), over `CHARACTERS`.
-        seen: (n, 10).
-        spotter: exponent of the first.
-        image: exponent of the second.
-
-    Returns:
-        (n, 18), rows sum to 1.
-    """
-    signs = np.concatenate([signs[:, :-1], OTHER * signs[:, -1:]], 1)
-    signs /= signs.sum(1, keepdims=True)
-    digit = signs[:, :10].sum(1, keepdims=True)
-    which = np.maximum(signs[:, :10] / np.maximum(digit, 1e-9), 1e-6) ** spotter * np.maximum(seen, 1e-6) ** image
-    which /= which.sum(1, keepdims=True)
-    return np.concatenate([which * digit, signs[:, 10:]], 1)
-
-
-def confident(row: np.ndarray, each: np.ndarray, best: int | None) -> np.ndarray:
-    """How sure to be of a sign: the mean of what the networks say together and what each of them says by itself.
-
-    Their product, by which a sign is named, is too sure of itself where one of them is wrong. On drawn validation pages
-    2.6 % of what it called at least 0.9 sure was wrong and the log loss was 0.146, of this mean 0.9 % and 0.104
-    (docs/log.md has the other ways that were tried).
-
-    Args:
-        row: (18,) over `CHARACTERS`, joined.
-        each: (18,), averaged over the two networks of pages.
-        best: what it is named, which nothing outdoes; None for a sign that is refused.
-
-    Returns:
-        (18,), sums to 1.
-    """
-    said = (row + 2 * each) / 3
-    said = said if best is None else np.minimum(said, said[best])
-    return np.asarray(said / said.sum(), np.float32)

@@ -19,8 +19,9 @@ LEAST_SCORE = 0.4
 LOWEST, MOST_PIXELS, ENLARGED = 6.0, 3_500_000, 2.0
 # So sure, on the average, are the digits of a page that is seen at the right size; a lone one is.
 SURE, SURE_ALONE = 0.6, 0.85
-# Nor is another size looked for where the signs hold this share of the dark ink.
-ALL = 0.9
+# Nor is another size looked for where the signs hold this share of the dark ink; but what takes this share of the
+# page's width or height is none.
+ALL, ACROSS = 0.9, 0.95
 # Where the guess shows this many signs, another size must show as many digits that are this good.
 FEWEST, GOOD = 3, 0.6
 # Sizes looked at where the guess was wrong are half as large each time, down to this height, pixels, or so many pixels.
@@ -63,7 +64,8 @@ def spots_at_their_size(page: PageInk, tall: float, spotter: Any) -> Spots:
     if not page.contrast or not tall:
         return nothing()
     best = _settled(page, tall, spotter) if tall >= LOWEST else _NOTHING
-    if best.sure or (len(best.spots) and share_held(best.spots, page) >= ALL):
+    whole = best.spots.take(np.flatnonzero(~_across(best.spots, page.ink.shape)))
+    if best.sure or (len(whole) and share_held(whole, page) >= ALL):
         return best.spots
     size = TALL * 2.0 ** np.floor(np.log2(min(page.ink.shape) / TALL))
     found = best
@@ -97,6 +99,12 @@ def share_held(spots: Spots, page: PageInk) -> float:
     for left, top, right, bottom in spots.boxes.clip(0).astype(int):
         held[top : bottom + 1, left : right + 1] = True
     return float((dark & held).sum() / max(dark.sum(), 1))
+
+
+def _across(spots: Spots, shape: tuple[int, ...]) -> np.ndarray:
+    """(n,) bool, which reach from one border of the page to the other: the edge of a sheet, half a desk."""
+    left, top, right, bottom = spots.boxes.T
+    return np.asarray((right - left >= ACROSS * shape[1]) | (bottom - top >= ACROSS * shape[0]))
 
 
 def _settled(page: PageInk, tall: float, spotter: Any) -> _Look:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,10 @@ OTHER, NOTHING = 10, 11
 # Exponents of both networks' probabilities of each digit, and of the verifier's that it is one at all;
 # and what no probability falls below.
 SPOTTER, VERIFIER, WHETHER, LEAST = 0.6, 0.5, 0.3, 1e-5
+# A separator that the spotter is so sure of stays: cut out by itself a point looks like a speck, and only the spotter
+# sees the digits beside it. Of 381 points on drawn validation pages 210 are found instead of 189, and 52 instead of 51
+# where there is none; from 0.4 on 221 and 56, and most of the points that a real printed table does not have.
+SEPARATOR = 0.5
 
 
 def surroundings(ink: np.ndarray, boxes: np.ndarray) -> np.ndarray:
@@ -78,8 +83,9 @@ def verified(verifier: OnnxModel, ink: np.ndarray, spots: Spots) -> Spots:
         return spots
     seen, features = verifier.with_features(surroundings(ink, spots.boxes))
     probabilities, there = joined(spots.probabilities, seen)
-    scores = (spots.scores * there).astype(np.float32)
-    return Spots(spots.boxes, scores, probabilities, averaged(spots.probabilities, seen), features)
+    found = Spots(spots.boxes, spots.scores, probabilities, averaged(spots.probabilities, seen), features)
+    kept = found.separator & (spots.scores >= SEPARATOR)
+    return replace(found, scores=np.where(kept, spots.scores, spots.scores * there).astype(np.float32))
 
 
 def joined(signs: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
