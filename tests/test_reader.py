@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pages import mnist, non_digits, page_of, single_of
-from PIL import Image
+from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from digitlab.errors import ReadingError
@@ -68,6 +68,27 @@ def test_digits_that_squared_paper_hides_are_found_without_it() -> None:
     page = page_of(*mnist("validation"), 8)
     # Three are hidden, and two of them are found.
     assert distance(READER.read(page.image).digits_only, page.text) <= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("angle", "dark"), [(4, 50), (8, 25), (8, 50)])
+def test_squared_paper_aslant_hides_no_digit_and_is_none(angle: int, dark: int) -> None:
+    """Pale lines hid half of the digits on them; the sides of darker squares were read as 1s."""
+    images, labels = mnist("validation")
+    rng = np.random.default_rng(0)
+    page = Image.new("L", (1000, 600), 235)
+    draw, fall = ImageDraw.Draw(page), float(np.tan(np.radians(angle)))
+    for x in range(-200, 1200, 45):
+        draw.line((x, 0, x - 600 * fall, 600), fill=235 - dark, width=2)
+    for y in range(-200, 800, 45):
+        draw.line((0, y, 1000, y + 1000 * fall), fill=235 - dark, width=2)
+    rows = rng.integers(len(images), size=(3, 9))
+    for row, picks in enumerate(rows):
+        for column, pick in enumerate(picks):
+            digit = Image.fromarray(images[pick]).resize((60, 60), Image.Resampling.BICUBIC)
+            x, y = 60 + 95 * column, 90 + 150 * row + int(95 * column * fall)
+            page.paste(Image.new("L", digit.size, 30), (x, y), digit)
+    assert READER.read(page).digits_only == "\n".join("".join(map(str, labels[picks])) for picks in rows)
 
 
 @pytest.mark.slow
