@@ -52,8 +52,8 @@ AS_TALL = 0.6, 1.6
 FEWEST, MOST, ALIKE = 3, 150, 0.6
 # A digit that is only seen without the rulings must be this good.
 PLAIN = 0.6
-# A 1 of whose ink the rulings hold this share, or that has none but pale lines, is one of them: the side of a square on
-# squared paper. Of 2,896 digits on drawn validation pages one is lost so.
+# A sign of whose ink the rulings hold this share is squared paper; a 1 with none but pale lines is a side of a square.
+# Of 2,896 digits on drawn validation pages one is lost so.
 RULED = 0.95
 # A digit this much lower than the page's is a remain of something.
 LOWEST = 0.4
@@ -144,7 +144,7 @@ def find_glyphs(
         if verifier:
             seen = verified(verifier, page.ink, seen)
         there = seen.take(np.flatnonzero(seen.scores >= THERE))
-        there = _slashes(there.take(np.flatnonzero(~_rulings_as_ones(there, mask, rulings))))
+        there = _slashes(there.take(np.flatnonzero(~_all_ruling(there, mask, rulings))))
         held = share_held(there, page)
         written = _is_written(there, held)
         spots = _believed(there) if written or held >= ASKED else nothing()
@@ -276,18 +276,17 @@ def _like_writing(pieces: list[Blob]) -> bool:
 
 
 def _unruled(page: PageInk, mask: np.ndarray) -> PageInk:
-    """The page without its rulings: squared paper that lies aslant, pale as it is, hides digits that are plain to see."""
+    """The page without its rulings: squared paper aslant, however pale, hides digits that are plain to see."""
     return replace(page, ink=np.where(mask, page.ink, 0))
 
 
-def _rulings_as_ones(spots: Spots, mask: np.ndarray, rulings: np.ndarray) -> np.ndarray:
-    """(n,) bool, the 1s that are pieces of ruled lines."""
+def _all_ruling(spots: Spots, mask: np.ndarray, rulings: np.ndarray) -> np.ndarray:
+    """(n,) bool, what is a piece of ruled lines and no sign."""
     found = spots.probabilities.argmax(1) == 1
-    for i in np.flatnonzero(found):
-        left, top, right, bottom = spots.boxes[i].clip(0).astype(int)
+    for i, (left, top, right, bottom) in enumerate(spots.boxes.clip(0).astype(int)):
         box = np.s_[top : bottom + 1, left : right + 1]
         lines, rest = rulings[box].sum(), mask[box].sum()
-        found[i] = lines >= RULED * (lines + rest)
+        found[i] = lines >= RULED * (lines + rest) if lines else found[i] and not rest
     return np.asarray(found)
 
 
