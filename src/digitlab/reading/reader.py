@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 BUNDLED = Path(__file__).parent / "bundled"
 # Less sure than this, a glyph is looked at once more.
 UNSURE = 0.95
-# A sign by itself is shown to the networks of pages again if they hold it for none of ours this surely, and no surer.
+# A sign by itself is shown to the networks of pages again if its probability to be none of ours lies between these.
 DOUBTFUL = 0.1, 0.98
 # Where a model's file does not say: refuse what the network itself gives less than this.
 LEAST_CONFIDENCE = 0.4
@@ -224,7 +224,7 @@ class Reader:
         """(n, 18) of images that show one sign each, as both networks of pages see them: joined, and averaged.
 
         Where they doubt whether it is one of ours, it is also seen slanted and turned a little, and the mean counts: of
-        MNIST's 5,000 validation digits 22 are refused so, 27 by one look, and no more letters pass for digits.
+        MNIST's 5,000 validation digits 22 are refused so, 27 by one look; of letters one in a hundred more passes.
         """
         found = np.stack(self._each_alone(images))
         doubtful = _doubtful(found[0])
