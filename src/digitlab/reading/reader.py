@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
@@ -226,18 +227,14 @@ class Reader:
         Where they doubt whether it is one of ours, it is also seen slanted and turned a little, and the mean counts: of
         MNIST's 5,000 validation digits 22 are refused so, 27 by one look; of letters one in a hundred more passes.
         """
-        found = np.stack(self._each_alone(images))
-        doubtful = _doubtful(found[0])
-        if len(doubtful):
-            views = views_of(images[doubtful])
-            seen = np.stack(self._each_alone(np.concatenate(views)))
-            seen = seen.reshape(2, len(views), len(doubtful), -1).sum(1)
-            found[:, doubtful] = (found[:, doubtful] + seen) / (1 + len(views))
-        return found[0], found[1]
+        found = self._each_alone(images)
+        _seen_again(self._each_alone, images, found, _doubtful(found[:, 0]))
+        return found[:, 0], found[:, 1]
 
-    def _each_alone(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _each_alone(self, images: np.ndarray) -> np.ndarray:
+        """(n, 2, 18), by one look."""
         signs, seen = signs_alone(self.spotter, images), self.verifier.probabilities(images)
-        return joined(signs, seen)[0], averaged(signs, seen)
+        return np.stack([joined(signs, seen)[0], averaged(signs, seen)], 1)
 
     def _named(self, glyphs: list[Glyph], first_line: int, page: int) -> list[ReadDigit]:
         if not glyphs:
@@ -289,11 +286,7 @@ class Reader:
         digits of 9 to 28 pixels (19 -> 13 of 1,600) and did no harm to MNIST's own (16 -> 17 of 5,000).
         """
         probabilities = self.predict(images)
-        unsure = np.flatnonzero(probabilities.max(1) < UNSURE)
-        if len(unsure):
-            views = views_of(images[unsure])
-            seen = self.predict(np.concatenate(views)).reshape(len(views), len(unsure), -1)
-            probabilities[unsure] = (probabilities[unsure] + seen.sum(0)) / (1 + len(views))
+        _seen_again(self.predict, images, probabilities, np.flatnonzero(probabilities.max(1) < UNSURE))
         return probabilities
 
     def _reason(self, image: np.ndarray, confidence: float, likeness: float) -> str:
@@ -333,6 +326,16 @@ def model_file(model: str | os.PathLike[str] | None) -> Path:
             raise ReadingError(f"{path}: no model.onnx in it. Is the run finished? `digitlab train --resume` ends it.")
         return path / "model.onnx"
     return path
+
+
+def _seen_again(
+    ask: Callable[[np.ndarray], np.ndarray], images: np.ndarray, said: np.ndarray, rows: np.ndarray
+) -> None:
+    """In these rows put the mean of what was said of images and what is said of them slanted and turned a little."""
+    if len(rows):
+        views = views_of(images[rows])
+        again = ask(np.concatenate(views)).reshape(len(views), len(rows), *said.shape[1:])
+        said[rows] = (said[rows] + again.sum(0)) / (1 + len(views))
 
 
 def _doubtful(signs: np.ndarray) -> np.ndarray:
