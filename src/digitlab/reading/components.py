@@ -10,6 +10,11 @@ import numpy as np
 # part the pale strokes of a pencil 8, a quarter joins blurred neighbours.
 FAINT = 0.17
 CUT = 0.36
+# What reaches along this share of the page is a fold's shadow, a table, the edge of a sheet: where writing hangs on it,
+# the writing's darkness tells what is written.
+ACROSS = 0.9
+# A line reaches along this share of the page and is this thin, in its lengths; a tall 1 is one only among so many others.
+LONG, SLIM, OTHERS = 0.25, 0.06, 4
 EIGHT = np.ones((3, 3), dtype=bool)
 # More blobs than this on one page are grain, hatching or print, and the largest are kept.
 MAX_BLOBS = 3000
@@ -136,7 +141,8 @@ def blobs_of(ink: np.ndarray, mask: np.ndarray, contrast: float) -> list[Blob]:
         own = labels[box] == index + 1
         values = ink[box]
         dark = quantile(values[own], 0.8)
-        for piece, cut in _pieces(own, values, dark):
+        across = max(own.shape[0] / ink.shape[0], own.shape[1] / ink.shape[1]) > ACROSS
+        for piece, cut in _pieces(own, values, max(dark, contrast) if across else dark, across):
             darkness = quantile(values[cut][piece], 0.75)
             blobs.append(Blob(box[0].start + cut[0].start, box[1].start + cut[1].start, piece, darkness))
     return blobs
@@ -163,13 +169,15 @@ def quantile(values: np.ndarray, share: float) -> float:
     return float(ordered[low] + (at - low) * (ordered[high] - ordered[low]))
 
 
-def _pieces(own: np.ndarray, values: np.ndarray, dark: float) -> list[tuple[np.ndarray, tuple[slice, slice]]]:
+def _pieces(
+    own: np.ndarray, values: np.ndarray, dark: float, several: bool
+) -> list[tuple[np.ndarray, tuple[slice, slice]]]:
     """Part what only blur or pale ink holds together, unless it is one digit with a pale stretch."""
     from scipy import ndimage
 
     parts, number = ndimage.label(own & (values >= CUT * dark), EIGHT)
     cuts = ndimage.find_objects(parts, number)
-    if number > 1:
+    if number > 1 and not several:
         height, width = own.shape
         large = sum(cut[0].stop - cut[0].start >= 0.45 * height for cut in cuts)
         if large == 1 or (large == 0 and number <= 12 and width <= 1.3 * height):
@@ -215,6 +223,8 @@ def drop_what_is_no_writing(blobs: list[Blob], shape: tuple[int, ...]) -> tuple[
     if not blobs:
         return [], 0.0
     blobs = [blob for blob in blobs if not _is_edge(blob, shape)]
+    others = [blob for blob in blobs if not _is_line(blob, shape)]
+    blobs = others if len(others) >= OTHERS else blobs
     tallest = max((blob.height for blob in blobs), default=0)
     # Grain must not vote on how tall a digit is.
     tall = usual_height([blob for blob in blobs if max(blob.height, blob.width) > 0.08 * tallest])
@@ -261,6 +271,13 @@ def _is_edge(blob: Blob, shape: tuple[int, ...]) -> bool:
     touches = (blob.top <= 1) + (blob.left <= 1) + (blob.bottom >= height - 1) + (blob.right >= width - 1)
     fill = blob.area / (blob.height * blob.width)
     return (spans == 2 and touches >= 3 and fill < 0.12) or (touches >= 3 and fill < 0.08)
+
+
+def _is_line(blob: Blob, shape: tuple[int, ...]) -> bool:
+    """A margin, the edge of a sheet: far along the page, and thin."""
+    return (blob.height > LONG * shape[0] and blob.width < SLIM * blob.height) or (
+        blob.width > LONG * shape[1] and blob.height < SLIM * blob.width
+    )
 
 
 def _edges(blob: Blob) -> tuple[int, int, int, int]:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from digitlab.reading.components import FAINT, Blob, blobs_of, drop_what_is_no_writing, union
+from digitlab.reading.clearing import clear, uncleared
+from digitlab.reading.components import Blob, union
 from digitlab.reading.cutting import cut_out
-from digitlab.reading.ink import PageInk, page_ink
+from digitlab.reading.ink import page_ink
 from digitlab.reading.margins import Margins, with_even_margins
 from digitlab.reading.normalise import ink_inside, normalise
 from digitlab.reading.order import lines_of
 from digitlab.reading.picture import Picture
-from digitlab.reading.rulings import remove_rulings
+from digitlab.reading.plausible import all_ruling, believed, leaning_ones
 from digitlab.reading.sizes import share_held, spots_at_their_size
 from digitlab.reading.spotter import CHARACTERS, Spots, nothing
 from digitlab.reading.verifier import verified
@@ -22,10 +23,6 @@ from digitlab.reading.verifier import verified
 if TYPE_CHECKING:
     from digitlab.reading.model import OnnxModel
 
-# A separator stands beside a digit, this many digit heights off at most; elsewhere it is a speck, a scratch, a crease.
-BESIDE = 1.2
-# A stroke at the end of a number that is a slash, but a 1 with this probability, is a 1.
-LEANING = 0.2
 # How likely a lone upright stroke is meant as a 1, and how many of them a page may show.
 LONE, MOST_LONE = 0.9, 3
 # A page shows writing if its signs hold the first share of its dark ink and one of them is at all like a digit (the
@@ -46,17 +43,14 @@ SEVERAL, HUNDREDS = 3, 100
 THERE = 0.2
 # A piece of writing is as tall as a digit within these shares of a digit's usual height.
 AS_TALL = 0.6, 1.6
+# Within these it is looked at again where no sign was seen.
+MISSED = 0.45, 1.6
 # Pieces are asked if they are so many, and this share of them is as tall as the others: of grain and photographs
 # at most 0.74 where there are hundreds of them, else at most 0.71, most below 0.6; of real digits turned, most above.
 # Of signs that are no writing as they lie, the surest so many are asked.
 FEWEST, MOST, ALIKE = 3, 150, 0.6
 # A digit that is only seen without the rulings must be this good.
 PLAIN = 0.6
-# A sign of whose ink the rulings hold this share is squared paper; a 1 with none but pale lines is a side of a square.
-# Of 2,896 digits on drawn validation pages one is lost so.
-RULED = 0.95
-# A digit this much lower than the page's is a remain of something.
-LOWEST = 0.4
 
 
 @dataclass(frozen=True)
@@ -129,7 +123,8 @@ def find_glyphs(
     # 2 and 3 the paper, and the ink without it
     page = page_ink(pixels)
     # 4 the mask, ruled lines taken out
-    mask, rulings, pieces, tall = _pieces(page, single)
+    cleared = uncleared(page) if single else clear(page)
+    page, mask, pieces, tall = cleared.page, cleared.mask, cleared.pieces, cleared.tall
     # 5 the signs: where the spotter sees them, and whose ink is whose
     seen = nothing()
     blobs: list[Blob] = []
@@ -139,15 +134,17 @@ def find_glyphs(
         spots = _as_ones(blobs) if blobs and _is_stroke(blobs[0], mask.shape) else seen
     else:
         seen = spots_at_their_size(page, tall, spotter)
-        if seen.quality.max(initial=0) >= PLAIN and _missed(pieces, seen, tall):
-            seen = _with_missed(seen, spots_at_their_size(_unruled(page, mask), tall, spotter))
+        missed = _missed(pieces, seen, tall)
+        if seen.quality.max(initial=0) >= PLAIN and missed:
+            low = float(np.median([piece.height for piece in missed]))
+            seen = _with_missed(seen, spots_at_their_size(cleared.bare, low, spotter))
         if verifier:
             seen = verified(verifier, page.ink, seen)
         there = seen.take(np.flatnonzero(seen.scores >= THERE))
-        there = _slashes(there.take(np.flatnonzero(~_all_ruling(there, mask, rulings))))
+        there = leaning_ones(there.take(np.flatnonzero(~all_ruling(there, mask, cleared.rulings))))
         held = share_held(there, page)
         written = _is_written(there, held)
-        spots = _believed(there) if written or held >= ASKED else nothing()
+        spots = believed(there) if written or held >= ASKED else nothing()
         strokes = _missed_strokes(pieces, spots, mask.shape)
         written = written or bool(strokes)
         if not written and _like_writing(pieces):
@@ -178,7 +175,7 @@ def find_glyphs(
         paper=margins.put_back(np.clip(page.paper, 0, 255).astype(np.uint8)),
         ink=margins.put_back((255 * page.ink).astype(np.uint8)),
         mask=margins.put_back(mask),
-        rulings=margins.put_back(rulings),
+        rulings=margins.put_back(cleared.rulings),
         blobs=[_placed(piece, margins) for piece in pieces]
         if single
         else [_moved(box, margins) for box in np.rint(seen.boxes).astype(int).tolist()],
@@ -187,23 +184,6 @@ def find_glyphs(
         written=written,
     )
     return glyphs, stages
-
-
-def _pieces(page: PageInk, single: bool) -> tuple[np.ndarray, np.ndarray, list[Blob], float]:
-    """The mask, the rulings taken out of it, its pieces of writing, and how tall a digit seems to be."""
-    mask = np.zeros(page.ink.shape, bool)
-    rulings = np.zeros_like(mask)
-    if not page.contrast:
-        return mask, rulings, [], 0.0
-    mask = page.ink > max(FAINT * page.contrast, 3.5 * page.noise, 0.02)
-    if not single:
-        mask, rulings = remove_rulings(mask, page.ink > 0.45 * page.contrast, page.ink)
-    pieces = blobs_of(page.ink, mask, page.contrast)
-    if page.inner is not None:
-        # What lies in the sheet's rim for the most part is its edge.
-        pieces = [piece for piece in pieces if page.inner[piece.window][piece.mask].mean() > 0.4]
-    pieces, tall = drop_what_is_no_writing(pieces, page.ink.shape)
-    return mask, rulings, pieces, tall
 
 
 def _is_written(spots: Spots, held: float) -> bool:
@@ -220,48 +200,9 @@ def _is_written(spots: Spots, held: float) -> bool:
     return bool(best >= (WRITTEN if held >= ASKED else VERY_GOOD))
 
 
-def _slashes(spots: Spots) -> Spots:
-    """A slash stands between digits: what is none on one side may be a leaning 1, and is not a slash then."""
-    slash = CHARACTERS.index("/")
-    rows = np.flatnonzero((spots.probabilities.argmax(1) == slash) & (spots.probabilities[:, 1] >= LEANING))
-    if not len(rows):
-        return spots
-    probabilities, averaged = spots.probabilities.copy(), spots.averaged.copy()
-    others = spots.boxes[spots.digit]
-    for row in rows:
-        left, top, right, bottom = spots.boxes[row]
-        reach = BESIDE * (bottom - top)
-        level = (others[:, 3] > top) & (others[:, 1] < bottom)
-        middle = (others[:, 0] + others[:, 2]) / 2
-        before = level & (middle < (left + right) / 2) & (left - others[:, 2] < reach)
-        after = level & (middle > (left + right) / 2) & (others[:, 0] - right < reach)
-        if not (before.any() and after.any()):
-            for said in (probabilities[row], averaged[row]):
-                said[slash] = 0
-                said /= said.sum()
-    return replace(spots, probabilities=probabilities, averaged=averaged)
-
-
-def _believed(spots: Spots) -> Spots:
-    """Leave out digits far too low, and separators that stand by no digit."""
-    digits = spots.digit
-    high = spots.boxes[:, 3] - spots.boxes[:, 1]
-    if not digits.any():
-        return spots.take(np.flatnonzero(~spots.separator))
-    tall = float(np.median(high[digits]))
-    keep = ~digits | (high > LOWEST * tall)
-    for i in np.flatnonzero(spots.separator):
-        left, top, right, bottom = spots.boxes[i]
-        others = spots.boxes[digits & keep]
-        across = np.maximum(others[:, 0] - right, left - others[:, 2])
-        level = (np.minimum(others[:, 3] + 0.3 * tall, bottom) - np.maximum(others[:, 1], top)) > 0
-        keep[i] = bool((level & (across < BESIDE * tall)).any())
-    return spots.take(np.flatnonzero(keep))
-
-
 def _missed(pieces: list[Blob], spots: Spots, tall: float) -> list[Blob]:
     """Pieces about as tall as a digit, in none of the signs' boxes."""
-    low, high = AS_TALL
+    low, high = MISSED
     tall_ones = [piece for piece in pieces if low * tall < piece.height < high * tall]
     return [piece for piece in tall_ones if not _covered(piece, spots.boxes)]
 
@@ -273,21 +214,6 @@ def _like_writing(pieces: list[Blob]) -> bool:
     heights = np.array([piece.height for piece in pieces])
     low, high = np.array(AS_TALL) * np.median(heights)
     return bool(((heights > low) & (heights < high)).mean() >= ALIKE)
-
-
-def _unruled(page: PageInk, mask: np.ndarray) -> PageInk:
-    """The page without its rulings: squared paper aslant, however pale, hides digits that are plain to see."""
-    return replace(page, ink=np.where(mask, page.ink, 0))
-
-
-def _all_ruling(spots: Spots, mask: np.ndarray, rulings: np.ndarray) -> np.ndarray:
-    """(n,) bool, what is a piece of ruled lines and no sign."""
-    found = spots.probabilities.argmax(1) == 1
-    for i, (left, top, right, bottom) in enumerate(spots.boxes.clip(0).astype(int)):
-        box = np.s_[top : bottom + 1, left : right + 1]
-        lines, rest = rulings[box].sum(), mask[box].sum()
-        found[i] = lines >= RULED * (lines + rest) if lines else found[i] and not rest
-    return np.asarray(found)
 
 
 def _with_missed(seen: Spots, again: Spots) -> Spots:

@@ -1,0 +1,100 @@
+"""Circles, ovals and frames drawn around numbers: closed strokes that are no signs, but hold some."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+EIGHT = np.ones((3, 3), bool)
+# Pixels: what is lower holds no sign that could be read.
+LOWEST = 16
+# What lies inside is at least this tall, in heights of what encloses it: less is a speck, a dotted zero's dot.
+INSIDE = 0.15
+# Around its middle no gap is wider than this share of a turn.
+GAP = 0.12
+# Its stroke is this thin, in its heights: a zero around a detached slash is thicker.
+THIN = 0.1
+# What sticks out of it is this thin, in widths of its stroke.
+OUT = 5
+# A sign inside reaches this deep into it, in its heights.
+DEEP = 0.2
+DIRECTIONS = 360
+
+
+def enclosing_strokes(mask: np.ndarray) -> np.ndarray:
+    """Find strokes that run once around other ink, less what touches or crosses them.
+
+    Args:
+        mask: (h, w) bool, ink.
+
+    Returns:
+        (h, w) bool, the strokes.
+
+    Example:
+        >>> page = np.zeros((60, 60), bool)
+        >>> page[5:55, 5:55] = True; page[7:53, 7:53] = False   # a frame
+        >>> page[15:45, 28:32] = True                           # a 1 in it
+        >>> found = enclosing_strokes(page)
+        >>> bool(found[5, 30]), bool(found[30, 30])
+        (True, False)
+    """
+    from scipy import ndimage
+
+    found = np.zeros_like(mask)
+    labels, _ = ndimage.label(mask, EIGHT)
+    boxes = ndimage.find_objects(labels)
+    edges = np.array([[b[0].start, b[1].start, b[0].stop, b[1].stop] for b in boxes]).reshape(-1, 4)
+    heights, widths = edges[:, 2] - edges[:, 0], edges[:, 3] - edges[:, 1]
+    for i in np.flatnonzero((heights >= LOWEST) & (widths >= LOWEST)):
+        top, left, bottom, right = edges[i]
+        held = (edges[:, :2] > (top, left)).all(1) & (edges[:, 2:] < (bottom, right)).all(1)
+        held &= heights >= INSIDE * heights[i]
+        if held.any():
+            own = labels[boxes[i]] == i + 1
+            found[boxes[i]] |= _around(own, edges[held] - (top, left, top, left))
+    return found
+
+
+def _around(own: np.ndarray, held: np.ndarray) -> np.ndarray:
+    """Of a piece of ink the thin stroke around these boxes (n, 4), top, left, bottom, right; none if it is no such."""
+    from scipy import ndimage
+
+    none = np.zeros_like(own)
+    middle = (held[:, :2].min(0) + held[:, 2:].max(0)) / 2
+    whole = _whole(own, middle)
+    if whole is None:
+        return none
+    inside = ndimage.distance_transform_edt(whole)
+    rim = ndimage.binary_dilation(whole & ~own) & own & ndimage.binary_erosion(whole, EIGHT)
+    wide = float(np.quantile(inside[rim], 0.3)) if rim.any() else np.inf
+    if wide > THIN * min(own.shape):
+        return none
+    # A sign that sticks out of it belongs to what stays.
+    body = ndimage.distance_transform_edt(~(inside > OUT * wide / 2)) <= OUT * wide / 2
+    depth = ndimage.distance_transform_edt(body)
+    along = own & body & (depth <= wide + 1)
+    # So do its own ends where it runs around more than once, in the other way: they reach less deep than a sign.
+    labels, count = ndimage.label(own & body & ~along, EIGHT)
+    deepest = ndimage.maximum(depth, labels, np.arange(1, count + 1)) if count else np.zeros(0)
+    along |= np.concatenate([[False], deepest < DEEP * min(own.shape)])[labels]
+    # What crosses it goes on: between what is left on both sides.
+    reach = int(np.ceil(wide / 2)) + 1
+    joined = ndimage.binary_closing(np.pad(own & ~along, reach), EIGHT, iterations=reach)
+    return np.asarray(along & ~joined[reach:-reach, reach:-reach])
+
+
+def _whole(own: np.ndarray, middle: np.ndarray) -> np.ndarray | None:
+    """What a stroke encloses, with it, whether or not its ends meet; None where it leaves a gap."""
+    y, x = np.nonzero(own)
+    away_y, away_x = y + 0.5 - middle[0], x + 0.5 - middle[1]
+    turns = np.arctan2(away_y, away_x) / (2 * np.pi)
+    ordered = np.sort(turns)
+    if np.diff(ordered, append=ordered[0] + 1).max() > GAP:
+        return None
+    direction = ((turns + 0.5) * DIRECTIONS).astype(int).clip(0, DIRECTIONS - 1)
+    outermost = np.lexsort((np.hypot(away_y, away_x), direction))
+    last = np.flatnonzero(np.diff(direction[outermost], append=DIRECTIONS))
+    corners = outermost[last]
+    sheet = Image.new("1", own.shape[::-1])
+    ImageDraw.Draw(sheet).polygon([(int(x[i]), int(y[i])) for i in corners], fill=1, outline=1)
+    return np.asarray(np.asarray(sheet) | own)

@@ -1,0 +1,68 @@
+"""Of what was found on a page, what cannot be the sign it was taken for: by its ink, and by what stands beside it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from digitlab.reading.spotter import CHARACTERS, Spots
+
+# A separator stands beside a digit, this many digit heights off at most; elsewhere it is a speck, a scratch, a crease.
+BESIDE = 1.2
+# A stroke at the end of a number that is a slash, but a 1 with this probability, is a 1.
+LEANING = 0.2
+# A sign of whose ink the rulings hold this share is squared paper; a 1 with none but pale lines is a side of a square.
+# Of 2,896 digits on drawn validation pages one is lost so.
+RULED = 0.95
+# A digit this much lower than the page's is a remain of something.
+LOWEST = 0.4
+
+
+def leaning_ones(spots: Spots) -> Spots:
+    """A slash stands between digits: what is none on one side may be a leaning 1, and is not a slash then."""
+    slash = CHARACTERS.index("/")
+    rows = np.flatnonzero((spots.probabilities.argmax(1) == slash) & (spots.probabilities[:, 1] >= LEANING))
+    if not len(rows):
+        return spots
+    probabilities, averaged = spots.probabilities.copy(), spots.averaged.copy()
+    others = spots.boxes[spots.digit]
+    for row in rows:
+        left, top, right, bottom = spots.boxes[row]
+        reach = BESIDE * (bottom - top)
+        level = (others[:, 3] > top) & (others[:, 1] < bottom)
+        middle = (others[:, 0] + others[:, 2]) / 2
+        before = level & (middle < (left + right) / 2) & (left - others[:, 2] < reach)
+        after = level & (middle > (left + right) / 2) & (others[:, 0] - right < reach)
+        if not (before.any() and after.any()):
+            for said in (probabilities[row], averaged[row]):
+                said[slash] = 0
+                said /= said.sum()
+    return replace(spots, probabilities=probabilities, averaged=averaged)
+
+
+def believed(spots: Spots) -> Spots:
+    """Leave out digits far too low, and separators that stand by no digit."""
+    digits = spots.digit
+    high = spots.boxes[:, 3] - spots.boxes[:, 1]
+    if not digits.any():
+        return spots.take(np.flatnonzero(~spots.separator))
+    tall = float(np.median(high[digits]))
+    keep = ~digits | (high > LOWEST * tall)
+    for i in np.flatnonzero(spots.separator):
+        left, top, right, bottom = spots.boxes[i]
+        others = spots.boxes[digits & keep]
+        across = np.maximum(others[:, 0] - right, left - others[:, 2])
+        level = (np.minimum(others[:, 3] + 0.3 * tall, bottom) - np.maximum(others[:, 1], top)) > 0
+        keep[i] = bool((level & (across < BESIDE * tall)).any())
+    return spots.take(np.flatnonzero(keep))
+
+
+def all_ruling(spots: Spots, mask: np.ndarray, rulings: np.ndarray) -> np.ndarray:
+    """(n,) bool, what is a piece of ruled lines."""
+    found = spots.probabilities.argmax(1) == 1
+    for i, (left, top, right, bottom) in enumerate(spots.boxes.clip(0).astype(int)):
+        box = np.s_[top : bottom + 1, left : right + 1]
+        lines, rest = rulings[box].sum(), mask[box].sum()
+        found[i] = lines >= RULED * (lines + rest) if lines else found[i] and not rest
+    return np.asarray(found)
