@@ -10,6 +10,12 @@ import numpy as np
 MIN_AREA, MIN_FILL = 0.2, 0.8
 # ... or this much where it has four straight sides: photographed aslant, it fills no box.
 MIN_FILL_ASLANT = 0.6
+# On a ground of every grey: neighbours differ by more than so many greys on at least this share of it, and it is darker
+# than the sheet by so many on the whole.
+ROUGH, ROUGH_SHARE, LIGHTER = 10.0, 0.12, 12.0
+# ... and is so along this share of its edge. Such a sheet may be a slip, this share of the image, one of so many smooth
+# pieces.
+ALL_AROUND, MIN_AREA_SMOOTH, PIECES = 0.85, 0.06, 6
 # Its four sides hold no more than this times its own area; a torn or round one has more corners.
 FOUR_SIDED = 1.08
 # A corner is at the image's border within this share of the image's side.
@@ -114,6 +120,31 @@ def _seen(grey: np.ndarray) -> _Seen | None:
     small = small_copy(grey, 128)
     # Writing and rulings on the sheet are filled, so that it is one piece.
     filled = ndimage.grey_closing(np.pad(small, 8, mode="edge"), (7, 7))[8:-8, 8:-8]
+    found = _lighter(filled)
+    found = _smoother(filled) if found is None else found
+    if found is None:
+        return None
+    whole, inner, outer, level, step = found
+    marks = (filled - small)[inner]
+    if np.mean(marks > 0.15 * step) < 0.005:
+        return None
+    return _Seen(whole, inner, outer, filled, level)
+
+
+class _Found(NamedTuple):
+    """A sheet by itself, less its rim, what surely is table, the grey between, and how much lighter it is."""
+
+    whole: np.ndarray
+    inner: np.ndarray
+    outer: np.ndarray
+    level: float
+    step: float
+
+
+def _lighter(filled: np.ndarray) -> _Found | None:
+    """A sheet that is lighter than all of the table."""
+    from scipy import ndimage
+
     level = _otsu(filled)
     light = filled > level
     if not light.any() or light.all():
@@ -127,31 +158,70 @@ def _seen(grey: np.ndarray) -> _Seen | None:
     step = float(np.median(light_part) - np.median(dark_part))
     if step < 50 or np.percentile(dark_part, 90) > np.percentile(light_part, 10):
         return None
-    labels, _ = ndimage.label(light)
-    sizes = np.bincount(labels.ravel())[1:]
-    one = labels == int(np.argmax(sizes)) + 1
-    rows, columns = np.nonzero(one.any(1))[0], np.nonzero(one.any(0))[0]
-    height, width = rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
-    whole = ndimage.binary_fill_holes(one)
-    if whole.mean() < MIN_AREA or one.sum() < 0.95 * whole.sum():
+    whole = _one_piece(light)
+    if whole is None or not _lies_free(whole, light):
         return None
-    fill = whole.sum() / _least_box(whole)
-    if fill < MIN_FILL and (fill < MIN_FILL_ASLANT or _four_sides(whole) is None):
-        return None
-    rim = np.concatenate([light[0], light[-1], light[:, 0], light[:, -1]])
-    if rim.mean() > 0.25 or min(height / light.shape[0], width / light.shape[1]) < 0.35:
-        return None
-    inner = ndimage.binary_erosion(whole, iterations=2, border_value=1)
-    outer = ~ndimage.binary_dilation(whole, iterations=2)
+    inner, outer = _rims(whole)
     # A sheet ends at once; a lamp's cone fades.
     edge = ndimage.binary_dilation(inner) & ~inner
     inside = ndimage.minimum_filter(np.where(outer, filled, 999), 9)[edge]
     if np.median(filled[ndimage.binary_dilation(edge, iterations=1) & inner]) - np.median(inside) < 0.6 * step:
         return None
-    marks = (filled - small)[inner]
-    if np.mean(marks > 0.15 * step) < 0.005:
-        return None
-    return _Seen(whole, inner, outer, filled, float((low + high) / 2))
+    return _Found(whole, inner, outer, float((low + high) / 2), step)
+
+
+def _smoother(filled: np.ndarray) -> _Found | None:
+    """A sheet on a ground of every grey: wood, cloth, a keyboard; the sheet is smooth, that is not."""
+    from scipy import ndimage
+
+    rough = ndimage.morphological_gradient(filled, (3, 3)) > ROUGH
+    labels, _ = ndimage.label(~rough)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    best = None
+    for label in np.argsort(-sizes)[:PIECES]:
+        whole = np.asarray(ndimage.binary_dilation(ndimage.binary_fill_holes(labels == label), np.ones((3, 3))))
+        if sizes[label] < 0.9 * MIN_AREA_SMOOTH * rough.size or not MIN_AREA_SMOOTH < whole.mean() < 0.9:
+            continue
+        inner, outer = _rims(whole)
+        if not inner.any() or outer.mean() < 0.1 or rough[outer].mean() < ROUGH_SHARE:
+            continue
+        paper, ground = float(np.median(filled[inner])), float(np.median(filled[outer]))
+        around = ndimage.binary_dilation(~outer, iterations=2) & outer
+        clear = np.mean(filled[around] < paper - LIGHTER) >= ALL_AROUND and paper >= ground + LIGHTER
+        if clear and _lies_free(whole, whole, 0.2) and _four_sides(whole) is not None:
+            found = _Found(whole, inner, outer, (paper + ground) / 2, max(paper - ground, 50.0))
+            best = found if best is None or paper > np.median(filled[best.inner]) else best
+    return best
+
+
+def _one_piece(light: np.ndarray) -> np.ndarray | None:
+    """The largest piece with its holes filled, where it is large and has few holes."""
+    from scipy import ndimage
+
+    labels, _ = ndimage.label(light)
+    one = labels == int(np.argmax(np.bincount(labels.ravel())[1:])) + 1
+    whole = np.asarray(ndimage.binary_fill_holes(one))
+    return None if whole.mean() < MIN_AREA or one.sum() < 0.95 * whole.sum() else whole
+
+
+def _lies_free(whole: np.ndarray, light: np.ndarray, least: float = 0.35) -> bool:
+    """Whether a piece has a sheet's shape and size, and lies on something that shows on all sides."""
+    rows, columns = np.nonzero(whole.any(1))[0], np.nonzero(whole.any(0))[0]
+    height, width = rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
+    fill = whole.sum() / _least_box(whole)
+    if fill < MIN_FILL and (fill < MIN_FILL_ASLANT or _four_sides(whole) is None):
+        return False
+    rim = np.concatenate([light[0], light[-1], light[:, 0], light[:, -1]])
+    return bool(rim.mean() <= 0.25 and min(height / whole.shape[0], width / whole.shape[1]) >= least)
+
+
+def _rims(whole: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A sheet less its rim, and what surely is none of it."""
+    from scipy import ndimage
+
+    inner = ndimage.binary_erosion(whole, iterations=2, border_value=1)
+    return np.asarray(inner), np.asarray(~ndimage.binary_dilation(whole, iterations=2))
 
 
 def _four_sides(mask: np.ndarray) -> np.ndarray | None:
