@@ -13,7 +13,7 @@ CUT = 0.36
 # What reaches along this share of the page is a fold's shadow, a table, the edge of a sheet: where writing hangs on it,
 # the writing's darkness tells what is written.
 ACROSS = 0.9
-# A line reaches along this share of the page and is this thin, in its lengths; a tall 1 is one only among so many others.
+# A line reaches along this share of the page and is this thin, in its lengths; a tall 1 is one only among others.
 LONG, SLIM, OTHERS = 0.25, 0.06, 4
 EIGHT = np.ones((3, 3), dtype=bool)
 # More blobs than this on one page are grain, hatching or print, and the largest are kept.

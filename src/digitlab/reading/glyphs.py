@@ -15,7 +15,7 @@ from digitlab.reading.margins import Margins, with_even_margins
 from digitlab.reading.normalise import ink_inside, normalise
 from digitlab.reading.order import lines_of
 from digitlab.reading.picture import Picture
-from digitlab.reading.plausible import all_ruling, believed, leaning_ones
+from digitlab.reading.plausible import all_ruling, believed, leaning_ones, showing_through
 from digitlab.reading.sizes import share_held, spots_at_their_size
 from digitlab.reading.spotter import CHARACTERS, Spots, nothing
 from digitlab.reading.verifier import verified
@@ -153,6 +153,8 @@ def find_glyphs(
         if not written:
             spots = spots.take(np.argsort(-spots.scores, kind="stable")[:MOST])
         blobs = cut_out(mask, page.ink, spots.boxes) if len(spots) else []
+        kept = np.flatnonzero(~showing_through(blobs, spots.quality)) if blobs else np.arange(len(spots))
+        blobs, spots = [blobs[i] for i in kept], spots.take(kept)
         blobs, spots = blobs + strokes, spots.with_more(_as_ones(strokes))
     # 6 each in MNIST's geometry, in reading order
     images = [normalise(ink_inside(page.ink, blob)) for blob in blobs]

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from digitlab.reading.components import Blob
 from digitlab.reading.spotter import CHARACTERS, Spots
 
 # A separator stands beside a digit, this many digit heights off at most; elsewhere it is a speck, a scratch, a crease.
@@ -17,6 +18,8 @@ LEANING = 0.2
 RULED = 0.95
 # A digit this much lower than the page's is a remain of something.
 LOWEST = 0.4
+# Ink of this share of the usual darkness shows through the paper, or was erased, where a page has so many good digits.
+PALE, GOOD, FEWEST = 0.4, 0.6, 3
 
 
 def leaning_ones(spots: Spots) -> Spots:
@@ -66,3 +69,19 @@ def all_ruling(spots: Spots, mask: np.ndarray, rulings: np.ndarray) -> np.ndarra
         lines, rest = rulings[box].sum(), mask[box].sum()
         found[i] = lines >= RULED * (lines + rest) if lines else found[i] and not rest
     return np.asarray(found)
+
+
+def showing_through(blobs: list[Blob], quality: np.ndarray) -> np.ndarray:
+    """(n,) bool, what is far paler than the page's digits and mostly unlike any: the other side's writing, erased ink.
+
+    Args:
+        blobs: the ink of each sign.
+        quality: (n,) float, how good a digit each is.
+    """
+    dark = np.array([blob.dark for blob in blobs])
+    good = quality >= GOOD
+    none = np.zeros(len(blobs), bool)
+    if good.sum() < FEWEST:
+        return none
+    faint = dark < PALE * np.median(dark[good])
+    return none if 2 * (faint & good).sum() > faint.sum() else faint
