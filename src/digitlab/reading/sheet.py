@@ -171,14 +171,14 @@ def _lighter(filled: np.ndarray) -> _Found | None:
 
 
 def _smoother(filled: np.ndarray) -> _Found | None:
-    """A sheet on a ground of every grey: wood, cloth, a keyboard; the sheet is smooth, that is not."""
+    """A sheet, or several, on a ground of every grey: wood, cloth, a keyboard; a sheet is smooth, that is not."""
     from scipy import ndimage
 
     rough = ndimage.morphological_gradient(filled, (3, 3)) > ROUGH
     labels, _ = ndimage.label(~rough)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
-    best = None
+    sheets: list[_Found] = []
     for label in np.argsort(-sizes)[:PIECES]:
         whole = np.asarray(ndimage.binary_dilation(ndimage.binary_fill_holes(labels == label), np.ones((3, 3))))
         if sizes[label] < 0.9 * MIN_AREA_SMOOTH * rough.size or not MIN_AREA_SMOOTH < whole.mean() < 0.9:
@@ -190,9 +190,15 @@ def _smoother(filled: np.ndarray) -> _Found | None:
         around = ndimage.binary_dilation(~outer, iterations=2) & outer
         clear = np.mean(filled[around] < paper - LIGHTER) >= ALL_AROUND and paper >= ground + LIGHTER
         if clear and _lies_free(whole, whole, 0.2) and _four_sides(whole) is not None:
-            found = _Found(whole, inner, outer, (paper + ground) / 2, max(paper - ground, 50.0))
-            best = found if best is None or paper > np.median(filled[best.inner]) else best
-    return best
+            sheets.append(_Found(whole, inner, outer, (paper + ground) / 2, max(paper - ground, 50.0)))
+    if not sheets:
+        return None
+    whole, inner, outer = (
+        np.logical_or.reduce([sheet.whole for sheet in sheets]),
+        np.logical_or.reduce([sheet.inner for sheet in sheets]),
+        np.logical_and.reduce([sheet.outer for sheet in sheets]),
+    )
+    return _Found(whole, inner, outer, min(sheet.level for sheet in sheets), min(sheet.step for sheet in sheets))
 
 
 def _one_piece(light: np.ndarray) -> np.ndarray | None:
