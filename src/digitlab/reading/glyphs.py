@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from digitlab.reading.brackets import without_brackets
 from digitlab.reading.clearing import clear, uncleared
 from digitlab.reading.components import Blob, union
 from digitlab.reading.cutting import cut_out
@@ -154,7 +155,7 @@ def find_glyphs(
             spots = spots.take(np.argsort(-spots.scores, kind="stable")[:MOST])
         blobs = cut_out(mask, page.ink, spots.boxes) if len(spots) else []
         kept = np.flatnonzero(~showing_through(blobs, spots.quality)) if blobs else np.arange(len(spots))
-        blobs, spots = [blobs[i] for i in kept], spots.take(kept)
+        blobs, spots = without_brackets([blobs[i] for i in kept], spots.take(kept))
         blobs, spots = blobs + strokes, spots.with_more(_as_ones(strokes))
     # 6 each in MNIST's geometry, in reading order
     images = [normalise(ink_inside(page.ink, blob)) for blob in blobs]
