@@ -46,6 +46,7 @@ from pages import (  # type: ignore[import-not-found]
     page_of,
     single_of,
 )
+from scenes import SCENES, scene_of  # type: ignore[import-not-found]
 
 SURE = 0.9
 # Degrees from below and from the side.
@@ -59,7 +60,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--model", type=Path)
     parser.add_argument("--split", choices=["test", "validation"], default="test")
-    parser.add_argument("--only", choices=["pages", "singles", "non-digits", "aslant", "speed"])
+    parser.add_argument("--only", choices=["pages", "singles", "non-digits", "aslant", "scenes", "speed"])
     parser.add_argument("--number", type=int, default=200, help="pages; single digits a height; non-digits; tables")
     parser.add_argument("--verbose", action="store_true", help="name what was misread")
     parser.add_argument("--json", action="store_true")
@@ -75,6 +76,7 @@ def main() -> None:
                 "singles": score_singles,
                 "non-digits": score_non_digits,
                 "aslant": score_aslant,
+                "scenes": score_scenes,
             }
             for name, score in parts.items():
                 if options.only in (None, name):
@@ -100,6 +102,7 @@ TITLES = {
     "singles": "Reading: one digit on a page, by its height in pixels",
     "non-digits": "Reading: letters, crosses, scribbles, smileys",
     "aslant": "Reading: tables on a sheet photographed aslant",
+    "scenes": "Reading: circles, brackets, holes, folds, slips on a desk",
     "speed": "Reading: speed",
 }
 
@@ -315,6 +318,25 @@ def score_aslant(pool: ProcessPoolExecutor, options: argparse.Namespace) -> dict
             name = f"{'ruled' if ruled else 'plain'}, {way[0]} degrees from below, {way[1]} from the side"
             correct, cells, straight = (sum(column) for column in zip(*found, strict=True))
             scores[name] = {"cells": _rounded(correct, cells), "straightened": _rounded(straight, options.number)}
+    return scores
+
+
+def _scene(task: tuple[str, int]) -> tuple[int, int, bool]:
+    """Of one scene: edit distance, a refused sign counting as one, digits, and whether all of it is right."""
+    page = scene_of(task[0], *_here["digits"], task[1])
+    wanted = "".join(page.lines).replace(" ", "")
+    signs = [sign for sign in _here["reader"].read(page.image).digits if not sign.separator]
+    wrong = edit_distance("".join(sign.character for sign in signs), wanted)
+    return wrong, len(wanted), wrong == 0
+
+
+def score_scenes(pool: ProcessPoolExecutor, options: argparse.Namespace) -> dict[str, Any]:
+    """Digits wrong, missed, invented or refused among those written, kind by kind; separators left out."""
+    scores: dict[str, Any] = {"pages_of_each": options.number}
+    for kind in SCENES:
+        found = list(pool.map(_scene, [(kind, seed) for seed in range(options.number)], chunksize=4))
+        wrong, digits, whole = (sum(column) for column in zip(*found, strict=True))
+        scores[kind] = {"wrong": _rounded(wrong, digits), "pages wholly right": _rounded(whole, options.number)}
     return scores
 
 

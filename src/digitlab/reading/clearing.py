@@ -13,8 +13,12 @@ from digitlab.reading.ink import PageInk
 from digitlab.reading.rulings import remove_rulings
 
 # A punched hole, a bullet, a stain is filled: its middle is this far from paper, in its heights or widths, more than in
-# any stroke of a digit; and it is this tall, in heights of a digit, more than a point.
-FILLED, HOLE = 0.36, 0.4
+# any stroke of a digit; it is round, not a block of a compressed image, dark, and this tall, in heights of a digit,
+# more than a point.
+FILLED, ROUND, DARK, HOLE = 0.36, 0.9, 0.6, 0.4
+# Marks too pale for writing, but not for squared paper or the other side's writing: so pale, in the page's darkness, and
+# so many times as many as what is written: of drawn pages at most 3 times, of whole sheets of squared paper 6 to 10.
+FAINTEST, MANY = 0.06, 4.0
 # Pixels around a stroke that its soft edge takes.
 EDGE = 2
 
@@ -40,6 +44,12 @@ class Cleared(NamedTuple):
     def bare(self) -> PageInk:
         """The page without its rulings: squared paper aslant, however pale, hides digits that are plain to see."""
         return replace(self.page, ink=np.where(self.mask, self.page.ink, 0))
+
+    @property
+    def seen(self) -> PageInk:
+        """What the spotter looks at first: the page, or where most of its marks are pale ones the bare page."""
+        pale = np.count_nonzero(_marks(self.page, FAINTEST) & ~self.mask)
+        return self.bare if pale > MANY * np.count_nonzero(self.mask) else self.page
 
 
 def clear(page: PageInk) -> Cleared:
@@ -67,7 +77,8 @@ def clear(page: PageInk) -> Cleared:
     mask, rulings = remove_rulings(mask, page.ink > 0.45 * page.contrast, page.ink)
     blobs = blobs_of(page.ink, mask, page.contrast)
     pieces, tall = _pieces(page, blobs)
-    holes = [piece for piece in blobs if piece.height >= HOLE * tall and _is_filled(piece.mask)]
+    large_and_dark = [blob for blob in blobs if blob.height >= HOLE * tall and blob.dark >= DARK * page.contrast]
+    holes = [blob for blob in large_and_dark if _is_filled(blob.mask)]
     if holes:
         punched = np.zeros_like(mask)
         for hole in holes:
@@ -85,11 +96,11 @@ def uncleared(page: PageInk) -> Cleared:
     return Cleared(page, mask, np.zeros_like(mask), pieces, tall)
 
 
-def _marks(page: PageInk) -> np.ndarray:
-    """Everything darker than the paper."""
+def _marks(page: PageInk, least: float = FAINT) -> np.ndarray:
+    """Everything darker than the paper by this share of the page's usual darkness."""
     if not page.contrast:
         return np.zeros(page.ink.shape, bool)
-    return np.asarray(page.ink > max(FAINT * page.contrast, 3.5 * page.noise, 0.02))
+    return np.asarray(page.ink > max(least * page.contrast, 3.5 * page.noise, 0.02))
 
 
 def _without(page: PageInk, taken: np.ndarray) -> PageInk:
@@ -111,6 +122,6 @@ def _is_filled(mask: np.ndarray) -> bool:
     """Whether a piece is as thick as it is tall and wide."""
     from scipy import ndimage
 
-    if mask.sum() < FILLED * mask.size:
+    if not FILLED < mask.mean() < ROUND:
         return False
     return bool(ndimage.distance_transform_edt(np.pad(mask, 1)).max() > FILLED * max(mask.shape))

@@ -13,8 +13,9 @@ CUT = 0.36
 # What reaches along this share of the page is a fold's shadow, a table, the edge of a sheet: where writing hangs on it,
 # the writing's darkness tells what is written.
 ACROSS = 0.9
-# A line reaches along this share of the page and is this thin, in its lengths; a tall 1 is one only among others.
-LONG, SLIM, OTHERS = 0.25, 0.06, 4
+# A line reaches along this share of the page, is this thin, and its ink this long, in its lengths; a tall 1 is one only
+# among so many others.
+LONG, SLIM, STRAIGHT, OTHERS = 0.25, 0.03, 1.35, 4
 EIGHT = np.ones((3, 3), dtype=bool)
 # More blobs than this on one page are grain, hatching or print, and the largest are kept.
 MAX_BLOBS = 3000
@@ -274,10 +275,11 @@ def _is_edge(blob: Blob, shape: tuple[int, ...]) -> bool:
 
 
 def _is_line(blob: Blob, shape: tuple[int, ...]) -> bool:
-    """A margin, the edge of a sheet: far along the page, and thin."""
-    return (blob.height > LONG * shape[0] and blob.width < SLIM * blob.height) or (
-        blob.width > LONG * shape[1] and blob.height < SLIM * blob.width
-    )
+    """A margin, the edge of a sheet: far along the page, thin and straight."""
+    if blob.height <= LONG * shape[0] and blob.width <= LONG * shape[1]:
+        return False
+    length = float(np.hypot(blob.height, blob.width))
+    return blob.pen < SLIM * length and blob.area < STRAIGHT * length * blob.pen
 
 
 def _edges(blob: Blob) -> tuple[int, int, int, int]:

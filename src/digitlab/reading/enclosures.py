@@ -19,6 +19,11 @@ OUT = 5
 # A sign inside reaches this deep into it, in its heights.
 DEEP = 0.2
 DIRECTIONS = 360
+# It fills its convex hull to this share, and is ink for less than this share of it: else it is grain, or hatching.
+CONVEX, FULL = 0.9, 0.4
+# What fills this share of the box around it is a printed box: the spotter knows those, and where this share of its ink
+# is not its own, signs touch it and would lose by it.
+BOX, CLEAN = 0.88, 0.75
 
 
 def enclosing_strokes(mask: np.ndarray) -> np.ndarray:
@@ -71,8 +76,12 @@ def _around(own: np.ndarray, held: np.ndarray) -> np.ndarray:
         return none
     # A sign that sticks out of it belongs to what stays.
     body = ndimage.distance_transform_edt(~(inside > OUT * wide / 2)) <= OUT * wide / 2
+    if not body.any() or body.sum() < CONVEX * _hull(body) or own.sum() > FULL * body.sum():
+        return none
     depth = ndimage.distance_transform_edt(body)
     along = own & body & (depth <= wide + 1)
+    if whole.mean() > BOX and along.sum() < CLEAN * own.sum():
+        return none
     # So do its own ends where it runs around more than once, in the other way: they reach less deep than a sign.
     labels, count = ndimage.label(own & body & ~along, EIGHT)
     deepest = ndimage.maximum(depth, labels, np.arange(1, count + 1)) if count else np.zeros(0)
@@ -98,3 +107,11 @@ def _whole(own: np.ndarray, middle: np.ndarray) -> np.ndarray | None:
     sheet = Image.new("1", own.shape[::-1])
     ImageDraw.Draw(sheet).polygon([(int(x[i]), int(y[i])) for i in corners], fill=1, outline=1)
     return np.asarray(np.asarray(sheet) | own)
+
+
+def _hull(mask: np.ndarray) -> float:
+    """The area of the convex hull of a mask's pixels."""
+    from scipy.spatial import ConvexHull
+
+    y, x = np.nonzero(mask)
+    return float(ConvexHull(np.concatenate([np.column_stack([x + i, y + j]) for i in (0, 1) for j in (0, 1)])).volume)

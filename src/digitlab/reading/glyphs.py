@@ -134,7 +134,7 @@ def find_glyphs(
         blobs = [_all_of(pieces)] if pieces else []
         spots = _as_ones(blobs) if blobs and _is_stroke(blobs[0], mask.shape) else seen
     else:
-        seen = spots_at_their_size(page, tall, spotter)
+        seen = spots_at_their_size(cleared.seen, tall, spotter)
         missed = _missed(pieces, seen, tall)
         if seen.quality.max(initial=0) >= PLAIN and missed:
             low = float(np.median([piece.height for piece in missed]))
@@ -154,7 +154,7 @@ def find_glyphs(
         if not written:
             spots = spots.take(np.argsort(-spots.scores, kind="stable")[:MOST])
         blobs = cut_out(mask, page.ink, spots.boxes) if len(spots) else []
-        kept = np.flatnonzero(~showing_through(blobs, spots.quality)) if blobs else np.arange(len(spots))
+        kept = np.flatnonzero(~showing_through(blobs, spots)) if blobs else np.arange(len(spots))
         blobs, spots = without_brackets([blobs[i] for i in kept], spots.take(kept))
         blobs, spots = blobs + strokes, spots.with_more(_as_ones(strokes))
     # 6 each in MNIST's geometry, in reading order

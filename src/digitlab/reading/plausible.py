@@ -19,7 +19,7 @@ RULED = 0.95
 # A digit this much lower than the page's is a remain of something.
 LOWEST = 0.4
 # Ink of this share of the usual darkness shows through the paper, or was erased, where a page has so many good digits.
-PALE, GOOD, FEWEST = 0.4, 0.6, 3
+PALE, GOOD, FEWEST = 0.35, 0.6, 3
 
 
 def leaning_ones(spots: Spots) -> Spots:
@@ -71,17 +71,17 @@ def all_ruling(spots: Spots, mask: np.ndarray, rulings: np.ndarray) -> np.ndarra
     return np.asarray(found)
 
 
-def showing_through(blobs: list[Blob], quality: np.ndarray) -> np.ndarray:
+def showing_through(blobs: list[Blob], spots: Spots) -> np.ndarray:
     """(n,) bool, what is far paler than the page's digits and mostly unlike any: the other side's writing, erased ink.
 
     Args:
         blobs: the ink of each sign.
-        quality: (n,) float, how good a digit each is.
+        spots: the signs, as many.
     """
     dark = np.array([blob.dark for blob in blobs])
-    good = quality >= GOOD
+    good = spots.quality >= GOOD
     none = np.zeros(len(blobs), bool)
     if good.sum() < FEWEST:
         return none
-    faint = dark < PALE * np.median(dark[good])
+    faint = (dark < PALE * np.median(dark[good])) & ~spots.separator
     return none if 2 * (faint & good).sum() > faint.sum() else faint
