@@ -15,8 +15,8 @@ from digitlab.reading.rulings import remove_rulings
 # A punched hole, a bullet, a stain is filled: its middle is this far from paper, in its heights or widths, more than in
 # any stroke of a digit; it is round, not a block of a compressed image, dark, and this tall, in heights of a digit,
 # more than a point.
-FILLED, ROUND, DARK, HOLE = 0.36, 0.9, 0.6, 0.4
-# Marks too pale for writing, but not for squared paper or the other side's writing: so pale, in the page's darkness, and
+FILLED, ROUND, DARK, HOLE = 0.42, 0.9, 0.8, 0.4
+# Marks too pale for writing, as squared paper or the other side's writing: so pale, in the page's darkness, and
 # so many times as many as what is written: of drawn pages at most 3 times, of whole sheets of squared paper 6 to 10.
 FAINTEST, MANY = 0.06, 4.0
 # Pixels around a stroke that its soft edge takes.
@@ -46,10 +46,10 @@ class Cleared(NamedTuple):
         return replace(self.page, ink=np.where(self.mask, self.page.ink, 0))
 
     @property
-    def seen(self) -> PageInk:
-        """What the spotter looks at first: the page, or where most of its marks are pale ones the bare page."""
+    def mostly_pale(self) -> bool:
+        """Whether most marks are too pale for writing."""
         pale = np.count_nonzero(_marks(self.page, FAINTEST) & ~self.mask)
-        return self.bare if pale > MANY * np.count_nonzero(self.mask) else self.page
+        return bool(pale > MANY * np.count_nonzero(self.mask))
 
 
 def clear(page: PageInk) -> Cleared:

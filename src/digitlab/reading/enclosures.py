@@ -79,7 +79,7 @@ def _around(own: np.ndarray, held: np.ndarray) -> np.ndarray:
     if not body.any() or body.sum() < CONVEX * _hull(body) or own.sum() > FULL * body.sum():
         return none
     depth = ndimage.distance_transform_edt(body)
-    along = own & body & (depth <= wide + 1)
+    along = own & body & (depth <= 1.5 * wide + 1)
     if whole.mean() > BOX and along.sum() < CLEAN * own.sum():
         return none
     # So do its own ends where it runs around more than once, in the other way: they reach less deep than a sign.

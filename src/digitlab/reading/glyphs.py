@@ -50,8 +50,9 @@ MISSED = 0.45, 1.6
 # at most 0.74 where there are hundreds of them, else at most 0.71, most below 0.6; of real digits turned, most above.
 # Of signs that are no writing as they lie, the surest so many are asked.
 FEWEST, MOST, ALIKE = 3, 150, 0.6
-# A digit that is only seen without the rulings must be this good.
-PLAIN = 0.6
+# A digit that is only seen without the rulings must be this good; where most marks are pale, the look without them
+# counts if it shows this share of the good digits: pencil on a dark grid is as pale as the grid.
+PLAIN, AS_MANY = 0.6, 0.7
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,10 @@ def find_glyphs(
         blobs = [_all_of(pieces)] if pieces else []
         spots = _as_ones(blobs) if blobs and _is_stroke(blobs[0], mask.shape) else seen
     else:
-        seen = spots_at_their_size(cleared.seen, tall, spotter)
+        seen = spots_at_their_size(page, tall, spotter)
+        if cleared.mostly_pale:
+            bare = spots_at_their_size(cleared.bare, tall, spotter)
+            seen = bare if _plain(bare) >= AS_MANY * _plain(seen) else seen
         missed = _missed(pieces, seen, tall)
         if seen.quality.max(initial=0) >= PLAIN and missed:
             low = float(np.median([piece.height for piece in missed]))
@@ -201,6 +205,11 @@ def _is_written(spots: Spots, held: float) -> bool:
         by_one = best >= VERY_GOOD and len(digits) < HUNDREDS
         return bool(best >= WRITTEN and (by_one or np.median(digits) >= TYPICAL))
     return bool(best >= (WRITTEN if held >= ASKED else VERY_GOOD))
+
+
+def _plain(spots: Spots) -> int:
+    """How many good digits there are."""
+    return int((spots.quality >= PLAIN).sum())
 
 
 def _missed(pieces: list[Blob], spots: Spots, tall: float) -> list[Blob]:

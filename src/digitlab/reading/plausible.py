@@ -19,7 +19,7 @@ RULED = 0.95
 # A digit this much lower than the page's is a remain of something.
 LOWEST = 0.4
 # Ink of this share of the usual darkness shows through the paper, or was erased, where a page has so many good digits.
-PALE, GOOD, FEWEST = 0.35, 0.6, 3
+PALE, GOOD, FEWEST = 0.3, 0.6, 3
 
 
 def leaning_ones(spots: Spots) -> Spots:

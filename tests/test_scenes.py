@@ -1,0 +1,225 @@
+"""What is no writing is taken off a page: circles, frames, brackets, holes, folds, the desk, what shows through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from difflib import SequenceMatcher
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pages import mnist
+from PIL import Image, ImageDraw
+from scenes import SCENES, scene_of
+
+from digitlab.reading.brackets import without_brackets
+from digitlab.reading.clearing import clear
+from digitlab.reading.components import Blob, drop_what_is_no_writing
+from digitlab.reading.enclosures import enclosing_strokes
+from digitlab.reading.ink import page_ink
+from digitlab.reading.plausible import showing_through
+from digitlab.reading.reader import Reader
+from digitlab.reading.sheet import corners_of_sheet, sheet_on_table
+from digitlab.reading.spotter import CHARACTERS, Spots
+
+READER = Reader(threads=1)
+DIGITS = mnist("validation")
+
+
+def drawn(draw: Callable[[ImageDraw.ImageDraw], None], size: tuple[int, int] = (200, 160)) -> np.ndarray:
+    """A mask, (h, w) bool, of what was drawn at these (w, h)."""
+    page = Image.new("L", size)
+    draw(ImageDraw.Draw(page))
+    return np.asarray(page) > 127
+
+
+# Whole pages
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", SCENES)
+def test_scenes_are_read_as_well_as_plain_pages(kind: str) -> None:
+    wrong = digits = 0
+    for seed in range(100, 104):
+        page = scene_of(kind, *DIGITS, seed)
+        wanted = "".join(page.lines).replace(" ", "")
+        read = "".join(sign.character for sign in READER.read(page.image).digits if not sign.separator)
+        alike = sum(block.size for block in SequenceMatcher(a=read, b=wanted, autojunk=False).get_matching_blocks())
+        wrong += max(len(read), len(wanted)) - alike
+        digits += len(wanted)
+    assert wrong <= 0.1 * digits
+
+
+# Circles and frames
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.floats(30, 70), st.floats(30, 60), st.integers(2, 5), st.floats(-0.5, 0.9), st.floats(-0.1, 0.1), st.floats(0, 6)
+)
+def test_a_circle_by_hand_is_found_and_what_it_holds_stays(
+    wide: float, high: float, pen: int, over: float, drift: float, start: float
+) -> None:
+    turns = np.linspace(start, start + 2 * np.pi + over, 120)
+    grown = 1 + np.linspace(0, drift, 120)
+    points = list(zip(100 + wide * grown * np.cos(turns), 80 + high * grown * np.sin(turns), strict=True))
+    ring = drawn(lambda pens: pens.line(points, fill=255, width=pen, joint="curve"))
+    digit = drawn(lambda pens: pens.line([(92, 70), (108, 70), (98, 92)], fill=255, width=4))
+    found = enclosing_strokes(ring | digit)
+    assert not (found & digit).any()
+    # The tips of a flat oval may stay.
+    assert (found & ring).sum() > 0.75 * ring.sum()
+
+
+def test_a_stroke_that_crosses_a_circle_goes_on() -> None:
+    circle = drawn(lambda pens: pens.ellipse((50, 30, 150, 130), outline=255, width=3))
+    inside = drawn(lambda pens: pens.line([(95, 60), (95, 100)], fill=255, width=5))
+    across = drawn(lambda pens: pens.line([(20, 80), (80, 80)], fill=255, width=6))
+    found = enclosing_strokes(circle | inside | across)
+    assert (found & circle & ~across).sum() > 0.9 * (circle & ~across).sum()
+    assert (found & across).sum() < 0.1 * across.sum()
+
+
+def test_digits_hold_nothing() -> None:
+    """No digit of MNIST, enlarged, is a circle around something."""
+    for image in DIGITS[0][:1000]:
+        assert not enclosing_strokes(image.repeat(4, 0).repeat(4, 1) > 90).any()
+
+
+def test_a_zero_with_a_dot_a_grid_and_a_spiral_stay() -> None:
+    dotted = drawn(
+        lambda pens: (pens.ellipse((60, 30, 130, 130), outline=255, width=9), pens.ellipse((92, 76, 98, 82), fill=255))
+    )
+    spiral = drawn(
+        lambda pens: pens.line(
+            [(100 + t * np.cos(t), 80 + t * np.sin(t)) for t in np.linspace(0, 50, 900)], fill=255, width=2
+        )
+    )
+    grain = np.random.default_rng(0).random((160, 200)) < 0.35
+    for mask in (dotted, spiral, grain):
+        assert enclosing_strokes(mask).sum() < 0.05 * mask.sum()
+
+
+def test_an_empty_circle_is_still_a_zero() -> None:
+    page = Image.new("L", (160, 160), 255)
+    ImageDraw.Draw(page).ellipse((45, 30, 115, 130), outline=20, width=7)
+    assert READER.read(page).text == "0"
+
+
+# Holes and lines
+
+
+def test_holes_go_and_points_and_digits_stay() -> None:
+    page = Image.new("L", (300, 200), 240)
+    pens = ImageDraw.Draw(page)
+    for y in (30, 90, 150):
+        pens.ellipse((20, y, 40, y + 20), fill=40)
+    for x in (100, 150, 200):
+        pens.line([(x, 70), (x + 20, 70), (x + 8, 110)], fill=40, width=5)
+    pens.ellipse((230, 104, 236, 110), fill=40)
+    cleared = clear(page_ink(np.asarray(page)))
+    assert not cleared.page.ink[:, 15:45].any()
+    assert cleared.page.ink[60:115, 90:240].max() > 0.7
+    assert cleared.page.ink[104:110, 230:236].max() > 0.7
+    assert 35 < cleared.tall < 50
+
+
+def test_long_lines_do_not_say_how_tall_a_digit_is() -> None:
+    aslant = np.zeros((400, 40), bool)
+    for y in range(400):
+        aslant[y, y // 11 : y // 11 + 2] = True
+    margin = Blob(0, 30, aslant, 0.9)
+    digits = [Blob(50 * i, 100, np.ones((30, 8), bool), 0.9) for i in range(5)]
+    assert drop_what_is_no_writing([margin, *digits], (420, 300))[1] == 30
+    # A page with nothing else keeps its strokes.
+    assert drop_what_is_no_writing([margin], (420, 300))[1] == 400
+
+
+# Brackets
+
+
+def signs(*names: tuple[str, np.ndarray, int, int]) -> tuple[list[Blob], Spots]:
+    """Signs by their name, ink, and place."""
+    blobs = [Blob(top, left, ink, 0.9) for _, ink, left, top in names]
+    probabilities = np.zeros((len(names), len(CHARACTERS)), np.float32)
+    for row, (name, *_) in enumerate(names):
+        probabilities[row, CHARACTERS.index(name)] = 1
+    boxes = np.array([[b.left, b.top, b.right, b.bottom] for b in blobs], np.float32)
+    return blobs, Spots.seen_once(boxes, np.ones(len(names), np.float32), probabilities)
+
+
+def bow(deep: int, opens: bool) -> np.ndarray:
+    """A bow 60 pixels high, its middle so many pixels from its ends' line."""
+    mask = np.zeros((60, deep + 5), bool)
+    for y in range(60):
+        x = int(deep * ((y - 29.5) / 29.5) ** 2)
+        x = x if opens else deep - x
+        mask[y, x : x + 5] = True
+    return mask
+
+
+def block() -> np.ndarray:
+    ink = np.zeros((50, 30), bool)
+    ink[:6] = ink[:, :6] = ink[-6:] = True
+    return ink
+
+
+def test_brackets_go_and_ones_stay() -> None:
+    stroke = np.ones((55, 5), bool)
+    both = signs(("1", bow(10, True), 0, 0), ("5", block(), 20, 5), ("1", stroke, 60, 2), ("1", bow(10, False), 75, 0))
+    blobs, spots = without_brackets(*both)
+    assert [CHARACTERS[i] for i in spots.probabilities.argmax(1)] == ["5", "1"]
+    assert [blob.left for blob in blobs] == [20, 60]
+    # One that opens and nothing that closes; two that bend alike; one that only closes: may be 1s.
+    for first, last in ((True, None), (True, True), (None, False)):
+        row = [("1", bow(10, first), 0, 0)] if first is not None else []
+        row += [("5", block(), 20, 5), ("8", block(), 60, 5)]
+        row += [("1", bow(10, last), 100, 0)] if last is not None else []
+        assert len(without_brackets(*signs(*row))[0]) == len(row)
+
+
+def test_a_list_loses_its_brackets_and_a_bracket_between_digits_keeps_them_apart() -> None:
+    rows = [[("5", block(), 0, y), ("7", bow(12, False), 40, y), ("8", block(), 100, y)] for y in (0, 100)]
+    blobs, spots = without_brackets(*signs(*rows[0], *rows[1]))
+    assert [CHARACTERS[i] for i in spots.probabilities.argmax(1)] == ["5", "8", "5", "8"]
+    rows = [[("5", block(), 0, y), ("7", bow(12, False), 40, y), ("8", block(), 65, y)] for y in (0, 100)]
+    blobs, spots = without_brackets(*signs(*rows[0], *rows[1]))
+    assert [CHARACTERS[i] for i in spots.probabilities.argmax(1)] == 2 * ["5", CHARACTERS[-1], "8"]
+    assert len(blobs) == 6
+
+
+# The other side, and the desk
+
+
+def test_pale_signs_go_unless_they_are_good_digits() -> None:
+    blobs, spots = signs(*(("5", block(), 40 * i, 0) for i in range(6)))
+    pale = [replace(blob, dark=0.2) if i >= 3 else blob for i, blob in enumerate(blobs)]
+    bad = replace(spots, scores=np.array([0.9, 0.9, 0.9, 0.4, 0.4, 0.4], np.float32))
+    assert showing_through(pale, bad).tolist() == 3 * [False] + 3 * [True]
+    assert not showing_through(pale, spots).any()
+    assert not showing_through(blobs, bad).any()
+
+
+@pytest.mark.parametrize("kind", ["on a desk", "slips"])
+def test_sheets_are_found_on_a_ground_of_every_grey(kind: str) -> None:
+    for seed in range(6):
+        grey = np.asarray(scene_of(kind, *DIGITS, seed).image.convert("L"), np.float32)
+        sheet = sheet_on_table(grey)
+        assert sheet is not None
+        white = grey > 225
+        assert sheet.whole[white].mean() > 0.95
+        assert (grey[sheet.whole] > 150).mean() > 0.9
+        if kind == "slips":
+            assert corners_of_sheet(grey) is None
+
+
+def test_a_frame_on_the_same_paper_is_no_sheet() -> None:
+    page = Image.new("L", (600, 500), 225)
+    pens = ImageDraw.Draw(page)
+    pens.rectangle((150, 100, 450, 400), outline=30, width=4)
+    for x in range(30, 560, 60):
+        for y in (30, 250, 440):
+            pens.line([(x, y), (x + 20, y), (x + 8, y + 40)], fill=30, width=5)
+    assert sheet_on_table(np.asarray(page, np.float32)) is None
