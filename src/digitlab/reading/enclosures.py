@@ -21,9 +21,9 @@ DEEP = 0.2
 DIRECTIONS = 360
 # It fills its convex hull to this share, and is ink for less than this share of it: else it is grain, or hatching.
 CONVEX, FULL = 0.9, 0.4
-# What fills this share of the box around it is a printed box: the spotter knows those, and where this share of its ink
-# is not its own, signs touch it and would lose by it.
-BOX, CLEAN = 0.88, 0.75
+# This share of its ink runs along its edge: else it is a table. What so fills the box around it is a printed box,
+# which the spotter knows: signs that touch it would lose by its going.
+EDGE, BOX, CLEAN = 0.4, 0.88, 0.75
 
 
 def enclosing_strokes(mask: np.ndarray) -> np.ndarray:
@@ -80,7 +80,7 @@ def _around(own: np.ndarray, held: np.ndarray) -> np.ndarray:
         return none
     depth = ndimage.distance_transform_edt(body)
     along = own & body & (depth <= 1.5 * wide + 1)
-    if whole.mean() > BOX and along.sum() < CLEAN * own.sum():
+    if along.sum() < (CLEAN if whole.mean() > BOX else EDGE) * own.sum():
         return none
     # So do its own ends where it runs around more than once, in the other way: they reach less deep than a sign.
     labels, count = ndimage.label(own & body & ~along, EIGHT)

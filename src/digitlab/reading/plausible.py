@@ -19,7 +19,7 @@ RULED = 0.95
 # A digit this much lower than the page's is a remain of something.
 LOWEST = 0.4
 # Ink of this share of the usual darkness shows through the paper, or was erased, where a page has so many good digits.
-PALE, GOOD, FEWEST = 0.3, 0.6, 3
+PALE, GOOD, FEWEST = 0.22, 0.6, 3
 
 
 def leaning_ones(spots: Spots) -> Spots:
@@ -72,7 +72,10 @@ def all_ruling(spots: Spots, mask: np.ndarray, rulings: np.ndarray) -> np.ndarra
 
 
 def showing_through(blobs: list[Blob], spots: Spots) -> np.ndarray:
-    """(n,) bool, what is far paler than the page's digits and mostly unlike any: the other side's writing, erased ink.
+    """(n,) bool, what is far paler than the page's digits and no number: the other side's writing, erased ink.
+
+    A pale number stays where most of what stands beside each of its digits is a good digit too: seen from behind, an
+    8 or a 0 still is one.
 
     Args:
         blobs: the ink of each sign.
@@ -83,5 +86,12 @@ def showing_through(blobs: list[Blob], spots: Spots) -> np.ndarray:
     none = np.zeros(len(blobs), bool)
     if good.sum() < FEWEST:
         return none
-    faint = (dark < PALE * np.median(dark[good])) & ~spots.separator
-    return none if 2 * (faint & good).sum() > faint.sum() else faint
+    faint = np.flatnonzero((dark < PALE * np.median(dark[good])) & ~spots.separator)
+    left, top, right, bottom = spots.boxes[faint].T
+    tall = bottom - top
+    level = np.minimum(bottom[:, None], bottom) - np.maximum(top[:, None], top) > 0.5 * tall[:, None]
+    apart = np.maximum(left[:, None], left) - np.minimum(right[:, None], right)
+    beside = level & (apart < BESIDE * tall[:, None])
+    number = ((beside @ good[faint]) > beside.sum(1) / 2) & (beside.sum(1) > 1)
+    none[faint[~number]] = True
+    return none
