@@ -8,6 +8,8 @@ from PIL import Image, ImageDraw
 EIGHT = np.ones((3, 3), bool)
 # Pixels: what is lower holds no sign that could be read.
 LOWEST = 16
+# More pieces than this, or a larger one, pixels, are grain, print, a landscape: nothing is looked for.
+MOST, LARGEST = 3000, 600_000
 # What lies inside is at least this tall, in heights of what encloses it: less is a speck, a dotted zero's dot.
 INSIDE = 0.15
 # Around its middle no gap is wider than this share of a turn.
@@ -20,7 +22,8 @@ OUT = 5
 DEEP = 0.2
 DIRECTIONS = 360
 # It fills its convex hull to this share, and is ink for less than this share of it: else it is grain, or hatching.
-CONVEX, FULL = 0.9, 0.4
+# Signs that stick out of it widen the hull.
+CONVEX, FULL, NEARLY = 0.9, 0.4, 0.75
 # This share of its ink runs along its edge: else it is a table. What so fills the box around it is a printed box,
 # which the spotter knows: signs that touch it would lose by its going.
 EDGE, BOX, CLEAN = 0.4, 0.88, 0.75
@@ -49,14 +52,19 @@ def enclosing_strokes(mask: np.ndarray) -> np.ndarray:
     labels, _ = ndimage.label(mask, EIGHT)
     boxes = ndimage.find_objects(labels)
     edges = np.array([[b[0].start, b[1].start, b[0].stop, b[1].stop] for b in boxes]).reshape(-1, 4)
+    numbers = np.flatnonzero(edges[:, 2] - edges[:, 0] >= INSIDE * LOWEST)
+    if len(numbers) > MOST:
+        return found
+    edges = edges[numbers]
     heights, widths = edges[:, 2] - edges[:, 0], edges[:, 3] - edges[:, 1]
-    for i in np.flatnonzero((heights >= LOWEST) & (widths >= LOWEST)):
+    for i in np.flatnonzero((np.minimum(heights, widths) >= LOWEST) & (heights * widths <= LARGEST)):
         top, left, bottom, right = edges[i]
         held = (edges[:, :2] > (top, left)).all(1) & (edges[:, 2:] < (bottom, right)).all(1)
         held &= heights >= INSIDE * heights[i]
         if held.any():
-            own = labels[boxes[i]] == i + 1
-            found[boxes[i]] |= _around(own, edges[held] - (top, left, top, left))
+            box = boxes[numbers[i]]
+            own = labels[box] == numbers[i] + 1
+            found[box] |= _around(own, edges[held] - (top, left, top, left))
     return found
 
 
@@ -67,7 +75,7 @@ def _around(own: np.ndarray, held: np.ndarray) -> np.ndarray:
     none = np.zeros_like(own)
     middle = (held[:, :2].min(0) + held[:, 2:].max(0)) / 2
     whole = _whole(own, middle)
-    if whole is None:
+    if whole is None or own.sum() > FULL * whole.sum() or whole.sum() < NEARLY * CONVEX * _hull(own):
         return none
     inside = ndimage.distance_transform_edt(whole)
     rim = ndimage.binary_dilation(whole & ~own) & own & ndimage.binary_erosion(whole, EIGHT)
@@ -76,7 +84,7 @@ def _around(own: np.ndarray, held: np.ndarray) -> np.ndarray:
         return none
     # A sign that sticks out of it belongs to what stays.
     body = ndimage.distance_transform_edt(~(inside > OUT * wide / 2)) <= OUT * wide / 2
-    if not body.any() or body.sum() < CONVEX * _hull(body) or own.sum() > FULL * body.sum():
+    if not body.any() or body.sum() < CONVEX * _hull(body):
         return none
     depth = ndimage.distance_transform_edt(body)
     along = own & body & (depth <= 1.5 * wide + 1)
