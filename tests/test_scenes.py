@@ -195,7 +195,7 @@ def test_a_list_loses_its_brackets_and_a_bracket_between_digits_keeps_them_apart
 
 def test_pale_signs_go_unless_they_are_good_digits() -> None:
     blobs, spots = signs(*(("5", block(), 40 * i, 0) for i in range(6)))
-    pale = [replace(blob, dark=0.2) if i >= 3 else blob for i, blob in enumerate(blobs)]
+    pale = [replace(blob, dark=0.25) if i >= 3 else blob for i, blob in enumerate(blobs)]
     bad = replace(spots, scores=np.array([0.9, 0.9, 0.9, 0.4, 0.4, 0.4], np.float32))
     assert showing_through(pale, bad).tolist() == 3 * [False] + 3 * [True]
     assert not showing_through(pale, spots).any()

@@ -18,8 +18,9 @@ LEANING = 0.2
 RULED = 0.95
 # A digit this much lower than the page's is a remain of something.
 LOWEST = 0.4
-# Ink of this share of the usual darkness shows through the paper, or was erased, where a page has so many good digits.
-PALE, GOOD, FEWEST = 0.22, 0.6, 3
+# Ink of this share of the usual darkness shows through the paper, or was erased, where a page has so many good digits;
+# but if it is so many times as many signs as those, it is a pale print that somebody wrote on.
+PALE, GOOD, FEWEST, PRINT = 0.3, 0.6, 3, 2.5
 
 
 def leaning_ones(spots: Spots) -> Spots:
@@ -86,7 +87,10 @@ def showing_through(blobs: list[Blob], spots: Spots) -> np.ndarray:
     none = np.zeros(len(blobs), bool)
     if good.sum() < FEWEST:
         return none
-    faint = np.flatnonzero((dark < PALE * np.median(dark[good])) & ~spots.separator)
+    pale = (dark < PALE * np.median(dark[good])) & ~spots.separator
+    faint = np.flatnonzero(pale)
+    if len(faint) > PRINT * (good & ~pale).sum():
+        return none
     left, top, right, bottom = spots.boxes[faint].T
     tall = bottom - top
     level = np.minimum(bottom[:, None], bottom) - np.maximum(top[:, None], top) > 0.5 * tall[:, None]
