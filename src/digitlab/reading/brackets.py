@@ -21,6 +21,8 @@ TALL, NEAR = 0.8, 1.0
 LONGEST = 14.0
 # So many brackets that only close make a list; a single one may be a 1.
 LIST = 2
+# More bows than this are a pattern.
+MOST = 200
 # Between digits as close as this, in heights of a digit, a bracket stays, as a sign that is none of ours: else two
 # numbers were one.
 TIGHT = 0.5
@@ -37,6 +39,11 @@ def without_brackets(blobs: list[Blob], spots: Spots) -> tuple[list[Blob], Spots
 
     Returns:
         Both without them.
+
+    Example:
+        >>> from digitlab.reading.spotter import nothing
+        >>> without_brackets([], nothing())[0]
+        []
     """
     digits = np.flatnonzero(spots.digit)
     if len(digits) < 2:
@@ -46,6 +53,8 @@ def without_brackets(blobs: list[Blob], spots: Spots) -> tuple[list[Blob], Spots
     bows = np.array(
         [_bow(blob.mask) if may_be[i] and blob.height >= TALL * tall else 0.0 for i, blob in enumerate(blobs)]
     )
+    if np.count_nonzero(bows) > MOST:
+        return blobs, spots
     found = _pairs(blobs, bows, digits)
     alone = [
         i
