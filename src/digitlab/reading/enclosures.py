@@ -63,8 +63,8 @@ def enclosing_strokes(mask: np.ndarray) -> np.ndarray:
         held &= heights >= INSIDE * heights[i]
         if held.any():
             box = boxes[numbers[i]]
-            own = labels[box] == numbers[i] + 1
-            found[box] |= _around(own, edges[held] - (top, left, top, left))
+            own = np.pad(labels[box] == numbers[i] + 1, 1)  # paper on all sides, which distances are measured from
+            found[box] |= _around(own, edges[held] - (top, left, top, left) + 1)[1:-1, 1:-1]
     return found
 
 
@@ -88,7 +88,7 @@ def _around(own: np.ndarray, held: np.ndarray) -> np.ndarray:
         return none
     depth = ndimage.distance_transform_edt(body)
     along = own & body & (depth <= 1.5 * wide + 1)
-    if along.sum() < (CLEAN if whole.mean() > BOX else EDGE) * own.sum():
+    if along.sum() < (CLEAN if whole[1:-1, 1:-1].mean() > BOX else EDGE) * own.sum():
         return none
     # So do its own ends where it runs around more than once, in the other way: they reach less deep than a sign.
     labels, count = ndimage.label(own & body & ~along, EIGHT)
