@@ -63,13 +63,13 @@ def believed(spots: Spots) -> Spots:
 
 
 def all_ruling(spots: Spots, mask: np.ndarray, rulings: np.ndarray) -> np.ndarray:
-    """(n,) bool, what is a piece of ruled lines."""
+    """(n,) bool, what is a piece of ruled lines; separators are not asked: a dash on a line is all ruling too."""
     found = spots.probabilities.argmax(1) == 1
     for i, (left, top, right, bottom) in enumerate(spots.boxes.clip(0).astype(int)):
         box = np.s_[top : bottom + 1, left : right + 1]
         lines, rest = rulings[box].sum(), mask[box].sum()
         found[i] = lines >= RULED * (lines + rest) if lines else found[i] and not rest
-    return np.asarray(found)
+    return np.asarray(found & ~spots.separator)
 
 
 def showing_through(blobs: list[Blob], spots: Spots) -> np.ndarray:
