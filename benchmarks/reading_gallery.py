@@ -1,4 +1,4 @@
-"""Draw the gallery of `docs/reading.md`: pages of test digits read right and wrong, non-digits, and every stage.
+"""Draw the gallery of `docs/reading.md`: test digits read right and wrong, in scenes, non-digits, and every stage.
 
 python benchmarks/reading_gallery.py docs/reading
 """
@@ -16,6 +16,7 @@ from digitlab.reading.reader import Reader
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "making"))
 from pages import mnist, non_digits, page_of  # type: ignore[import-not-found]
+from scenes import SCENES, scene_of  # type: ignore[import-not-found]
 
 TILE = (430, 300)
 
@@ -46,6 +47,12 @@ def main() -> None:
         _, image = next(made)
         marks.append(annotated(image, reader.read(image)).resize((110, 110)))
     _grid(marks, 16).save(out / "non-digits.jpg", quality=82)
+    scenes = []
+    for kind in SCENES:
+        page = scene_of(kind, *digits, 3000)
+        reading = reader.read(page.image)
+        scenes.append(_tile(annotated(page.image, reading), page.lines, reading.lines))
+    _grid(scenes, 3).save(out / "scenes.jpg", quality=82)
     stages_picture(reader.read(page_of(*digits, 3008).image)).save(out / "stages.jpg", quality=82)
 
 

@@ -56,12 +56,15 @@ def without_brackets(blobs: list[Blob], spots: Spots) -> tuple[list[Blob], Spots
     if np.count_nonzero(bows) > MOST:
         return blobs, spots
     found = _pairs(blobs, bows, digits)
-    alone = [
+    closing = [
         i
         for i in range(len(blobs))
-        if bows[i] <= -BOW_ALONE and i not in found and _beside(blobs, i, digits)[0] < NEAR * blobs[i].height
+        if bows[i] <= -BOW and i not in found and _beside(blobs, i, digits)[0] < NEAR * blobs[i].height
     ]
-    found += alone if len(alone) >= LIST else []
+    alone = [i for i in closing if bows[i] <= -BOW_ALONE]
+    if len(alone) >= LIST:
+        # The straighter ones of a list stand below the others.
+        found += [i for i in closing if any(abs(blobs[i].right - blobs[k].right) < tall for k in alone)]
     digits = np.setdiff1d(digits, found)
     tight = [i for i in found if max(_beside(blobs, i, digits)) < TIGHT * tall]
     kept = np.array([i for i in range(len(blobs)) if i not in found or i in tight])
