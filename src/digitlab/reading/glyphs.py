@@ -88,7 +88,7 @@ class Stages:
         paper: (h, w) uint8, the page as if unwritten.
         ink: (h, w) uint8, how dark the ink is, 255 black.
         mask: (h, w) bool, what passed the first threshold, rulings out.
-        rulings: (h, w) bool, ruled lines that were taken out.
+        rulings: (h, w) bool, ruled lines, circles and frames that were taken out.
         blobs: boxes (left, top, right, bottom) of what the spotter saw as signs, also those that were left out.
         inverted: the ink was lighter than the paper.
         scale: original pixels per working pixel.
