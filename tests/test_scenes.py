@@ -40,7 +40,7 @@ def drawn(draw: Callable[[ImageDraw.ImageDraw], None], size: tuple[int, int] = (
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", SCENES)
-def test_scenes_are_read_as_well_as_plain_pages(kind: str) -> None:
+def test_scenes_are_read(kind: str) -> None:
     wrong = digits = 0
     for seed in range(100, 104):
         page = scene_of(kind, *DIGITS, seed)

@@ -9,9 +9,9 @@ import numpy as np
 from digitlab.reading.components import Blob
 from digitlab.reading.spotter import CHARACTERS, Spots
 
-# How far a bow's middle is from its ends' line, in its heights: of two that belong together, of both, and alone. Of
-# MNIST's 1s one in nine, one in forty and one in eighty is so bent; of the brackets of eleven handwriting fonts all but
-# one pair are bent by 0.14 and more.
+# How far a bow's middle is from its ends' line, in its heights: each of two that belong together, the two added, and
+# one alone. Of MNIST's 1s one in nine is bent by the first, one in eighty by the last; of the brackets of eleven
+# handwriting fonts all but one pair are bent by 0.14 and more.
 BOW, PAIR, BOW_ALONE = 0.06, 0.16, 0.12
 # How far its pixels' middles are from the bow, and how wide its rows are, in its heights.
 SMOOTH, SLENDER = 0.03, 0.3
@@ -95,22 +95,14 @@ def _pairs(blobs: list[Blob], bows: np.ndarray, digits: np.ndarray) -> list[int]
     """Bows that open, each with the next one that closes, around a number."""
     found: list[int] = []
     closing = sorted((j for j in range(len(blobs)) if bows[j] <= -BOW), key=lambda j: blobs[j].left)
-    for i in range(len(blobs)):
+    for i in (i for i in range(len(blobs)) if bows[i] >= BOW):
         first = blobs[i]
-        after = [j for j in closing if blobs[j].left > first.right and _level(first, blobs[j])]
-        if bows[i] < BOW or not after or blobs[after[0]].left - first.right > LONGEST * first.height:
+        j = next((j for j in closing if blobs[j].left > first.right and _level(first, blobs[j])), None)
+        if j is None or j in found or bows[i] - bows[j] < PAIR or blobs[j].left - first.right > LONGEST * first.height:
             continue
-        last = blobs[after[0]]
-        own = (i, after[0])
-        between = [
-            blobs[k] for k in digits if k not in own and first.left < blobs[k].left and blobs[k].right < last.right
-        ]
-        if (
-            bows[i] - bows[after[0]] >= PAIR
-            and after[0] not in found
-            and any(_level(first, digit) for digit in between)
-        ):
-            found += [i, after[0]]
+        between = [blobs[k] for k in digits if first.left < blobs[k].left and blobs[k].right < blobs[j].right]
+        if any(_level(first, digit) for digit in between):
+            found += [i, j]
     return found
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image, ImageDraw
 
-EIGHT = np.ones((3, 3), bool)
+from digitlab.reading.components import EIGHT
+
 # Pixels: what is lower holds no sign that could be read.
 LOWEST = 16
 # More pieces than this, or a larger one, pixels, are grain, print, a landscape: nothing is looked for.
@@ -102,6 +102,8 @@ def _around(own: np.ndarray, held: np.ndarray) -> np.ndarray:
 
 def _whole(own: np.ndarray, middle: np.ndarray) -> np.ndarray | None:
     """What a stroke encloses, with it, whether or not its ends meet; None where it leaves a gap."""
+    from PIL import Image, ImageDraw
+
     y, x = np.nonzero(own)
     away_y, away_x = y + 0.5 - middle[0], x + 0.5 - middle[1]
     turns = np.arctan2(away_y, away_x) / (2 * np.pi)

@@ -84,18 +84,18 @@ def showing_through(blobs: list[Blob], spots: Spots) -> np.ndarray:
     """
     dark = np.array([blob.dark for blob in blobs])
     good = spots.quality >= GOOD
-    none = np.zeros(len(blobs), bool)
+    found = np.zeros(len(blobs), bool)
     if good.sum() < FEWEST:
-        return none
+        return found
     pale = (dark < PALE * np.median(dark[good])) & ~spots.separator
     faint = np.flatnonzero(pale)
     if len(faint) > PRINT * (good & ~pale).sum():
-        return none
+        return found
     left, top, right, bottom = spots.boxes[faint].T
     tall = bottom - top
     level = np.minimum(bottom[:, None], bottom) - np.maximum(top[:, None], top) > 0.5 * tall[:, None]
     apart = np.maximum(left[:, None], left) - np.minimum(right[:, None], right)
     beside = level & (apart < BESIDE * tall[:, None])
     number = ((beside @ good[faint]) > beside.sum(1) / 2) & (beside.sum(1) > 1)
-    none[faint[~number]] = True
-    return none
+    found[faint[~number]] = True
+    return found

@@ -180,8 +180,10 @@ def _smoother(filled: np.ndarray) -> _Found | None:
     sizes[0] = 0
     sheets: list[_Found] = []
     for label in np.argsort(-sizes)[:PIECES]:
+        if sizes[label] < 0.9 * MIN_AREA_SMOOTH * rough.size:
+            break
         whole = np.asarray(ndimage.binary_dilation(ndimage.binary_fill_holes(labels == label), np.ones((3, 3))))
-        if sizes[label] < 0.9 * MIN_AREA_SMOOTH * rough.size or not MIN_AREA_SMOOTH < whole.mean() < 0.9:
+        if not MIN_AREA_SMOOTH < whole.mean() < 0.9:
             continue
         inner, outer = _rims(whole)
         if not inner.any() or outer.mean() < 0.1 or rough[outer].mean() < ROUGH_SHARE:
