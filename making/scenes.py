@@ -262,3 +262,81 @@ def _slips(scene: Scene) -> None:
         ground = scene.lay(ground, scene.rng.uniform(-5, 5), scene.rng.uniform(0.3, 0.7), y)
         scene.pen = PENS[(row + 1) % len(PENS)]
     scene.sheet = ground
+
+
+def _tiles(scene: Scene, draw: Callable[[np.ndarray, int], np.ndarray], count: tuple[int, int] = (4, 5)) -> None:
+    """A plotted figure of single digits, as of a data set."""
+    side = int(scene.rng.choice([48, 64, 96]))
+    gap = int(side * scene.rng.uniform(0.15, 0.5))
+    step = side + gap
+    scene.sheet = np.full((count[0] * step + gap, count[1] * step + gap, 3), 255, np.float32)
+    for row in range(count[0]):
+        scene.lines.append(scene.number(count[1], count[1]))
+        for column, character in enumerate(scene.lines[-1]):
+            digit = scene.images[scene.rng.choice(np.flatnonzero(scene.labels == int(character)))]
+            top, left = gap + row * step, gap + column * step
+            scene.sheet[top : top + side, left : left + side] = draw(digit, side)
+
+
+@_is_scene
+def _plotted(scene: Scene) -> None:
+    # White on black, or in the colours of Matplotlib's viridis, from its dark end to its light one.
+    low, high = [((0, 0, 0), (255, 255, 255)), ((68, 1, 84), (253, 231, 37))][scene.rng.integers(2)]
+
+    def tile(digit: np.ndarray, side: int) -> np.ndarray:
+        share = np.asarray(Image.fromarray(digit).resize((side, side), Image.Resampling.NEAREST), np.float32) / 255
+        return np.array(low) + share[..., None] * (np.array(high) - np.array(low))
+
+    _tiles(scene, tile)
+
+
+@_is_scene
+def _eight_by_eight(scene: Scene) -> None:
+    def tile(digit: np.ndarray, side: int) -> np.ndarray:
+        # As the 8 x 8 digits of scikit-learn are: blocks of the digit's own box.
+        rows, columns = (np.flatnonzero(digit.max(axis) > 60) for axis in (1, 0))
+        own = Image.fromarray(digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+        small = own.resize((max(2, round(8 * own.width / own.height)), 8), Image.Resampling.BOX)
+        canvas = Image.new("L", (10, 10))
+        canvas.paste(small.crop((0, 0, min(8, small.width), 8)), ((10 - min(8, small.width)) // 2, 1))
+        share = np.asarray(canvas.resize((side, side), Image.Resampling.NEAREST), np.float32)
+        return np.repeat(255 - share[..., None], 3, axis=2)
+
+    _tiles(scene, tile)
+
+
+@_is_scene
+def _number_line(scene: Scene) -> None:
+    scene.blank((280, 1000))
+    scene.line(np.array([(40, 90), (960, 90)]), 4, PENS[0])
+    for mark in range(11):
+        x = 60 + 88 * mark
+        scene.line(np.array([(x, 70), (x, 110)]), 4, PENS[0])
+        ink = scene.ink(str(mark), 40)
+        scene.paint(ink, x - ink.shape[1] / 2, 115, scene.pen)
+    scene.lines.append(" ".join(str(mark) for mark in range(11)))
+
+
+@_is_scene
+def _coffee_ring(scene: Scene) -> None:
+    scene.rows(5, 44)
+    y, x = np.mgrid[: scene.sheet.shape[0], : scene.sheet.shape[1]]
+    middle = scene.rng.uniform(150, 420), scene.rng.uniform(180, 420)
+    off, reach = np.hypot(y - middle[0], x - middle[1]), scene.rng.uniform(110, 190)
+    stain = scene.rng.uniform(0.35, 0.6) * np.exp(-(((off - reach) / 5) ** 2)) + 0.06 * (off < reach)
+    scene.paint(stain.astype(np.float32), 0, 0, (120, 80, 40), 1.0)
+
+
+@_is_scene
+def _on_its_side(scene: Scene) -> None:
+    scene.rows(int(scene.rng.integers(1, 4)))
+    scene.sheet = np.rot90(scene.sheet, int(scene.rng.choice([1, 3]))).copy()
+
+
+@_is_scene
+def _slip_aslant(scene: Scene) -> None:
+    scene.blank((150, 330))
+    scene.lines.append(scene.number(4, 4))
+    scene.write(scene.lines[-1], 60, 45, 56)
+    turned = scene.rng.choice([-1, 1]) * scene.rng.uniform(15, 60)
+    scene.sheet = scene.lay(scene.ground((600, 800)), float(turned))

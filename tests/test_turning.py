@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from pages import enlarged, mnist
 from PIL import Image, ImageFilter
 
+from digitlab.reading.glyphs import Stages
 from digitlab.reading.picture import Picture
 from digitlab.reading.reader import Reader
-from digitlab.reading.turning import box_back, ruling_angle, skew_of, turned
+from digitlab.reading.results import ReadDigit
+from digitlab.reading.turning import _quarter_turned, box_back, ruling_angle, skew_of, turned
 
 READER = Reader(threads=1)
 IMAGES, LABELS = mnist("validation")
@@ -67,20 +69,53 @@ def test_ruled_paper_may_lie_turned(degrees: int) -> None:
     assert abs((reading.turned[0] + degrees + 180) % 360 - 180) <= 6
 
 
-@pytest.mark.parametrize("text", ["6", "9", "69", "4", "7"])
-def test_where_it_cannot_be_told_upright_is_assumed(text: str) -> None:
+@pytest.mark.parametrize(("text", "quarters"), [("6", 1), ("9", 1), ("4", 1), ("7", 1), ("69", 2)])
+def test_where_it_cannot_be_told_upright_is_assumed(text: str, quarters: int) -> None:
     page, _ = page_of_rows([text])
-    for quarter in range(4):
+    for quarter in range(0, 4, quarters):
         assert READER.read(np.rot90(page, quarter)).turned == (0.0,)
 
 
-def test_upright_pages_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_few_digits_on_their_side_are_put_right() -> None:
+    good = 0
+    for seed in range(6):
+        text = ["27", "45", "372", "58", "943", "2475"][seed]
+        page, _ = page_of_rows([text], seed)
+        good += sum(READER.read(np.rot90(page, quarter)).digits_only == text for quarter in (1, 3))
+    assert good >= 10
+
+
+def test_words_beside_sure_digits_make_nobody_turn_the_page() -> None:
+    def sign(character: str, confidence: float) -> ReadDigit:
+        refused = character == "?"
+        return ReadDigit(0 if refused else int(character), confidence, (0, 0, 9, 9), refused, "", IMAGES[0], 0)
+
+    stages = READER.read(page_of_rows(["1"])[0]).stages[0]
+    for digits, reads in (("12345", 0), ("123", 3)):
+        asked: list[Picture] = []
+        signs = [sign(c, 0.97) for c in digits] + [sign("?", 0.1)] * 20
+
+        def read(page: Picture, asked: list[Picture] = asked) -> tuple[list[ReadDigit], Stages]:
+            asked.append(page)
+            return [], stages
+
+        _quarter_turned(Picture(np.zeros((90, 90), np.uint8), (90, 90), 1.0), read, signs, stages)
+        assert len(asked) == reads
+
+
+def test_upright_pages_that_are_read_for_sure_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     read = []
-    monkeypatch.setattr("digitlab.reading.turning.turned", lambda *_: read.append(1))
-    for seed in range(4):
+    monkeypatch.setattr("digitlab.reading.turning.turned", lambda *page: read.append(1) or turned(*page))
+    sure = 0
+    for seed in range(6):
         rows = ["1117", "69", "77411"][: 1 + seed % 3]
-        assert READER.read(page_of_rows(rows, seed)[0]).turned == (0.0,)
-    assert not read
+        reading = READER.read(page_of_rows(rows, seed)[0])
+        assert reading.turned == (0.0,)
+        if np.mean([digit.confidence for digit in reading.digits]) > 0.9:
+            sure += 1
+            assert not read
+        read.clear()
+    assert sure >= 3
 
 
 @given(st.floats(-180, 180), st.floats(0.2, 5), st.tuples(st.integers(0, 50), st.integers(0, 30)))

@@ -16,6 +16,8 @@ ACROSS = 0.9
 # A line reaches along this share of the page, is this thin, and its ink this long, in its lengths; a tall 1 is one only
 # among so many others.
 LONG, SLIM, STRAIGHT, OTHERS = 0.25, 0.03, 1.35, 4
+# Pieces are alike if this share of them is as tall as the middle one within this factor.
+AS_TALL, MOST_ALIKE = 1.6, 0.6
 EIGHT = np.ones((3, 3), dtype=bool)
 # More blobs than this on one page are grain, hatching or print, and the largest are kept.
 MAX_BLOBS = 3000
@@ -226,6 +228,7 @@ def drop_what_is_no_writing(blobs: list[Blob], shape: tuple[int, ...]) -> tuple[
     blobs = [blob for blob in blobs if not _is_edge(blob, shape)]
     others = [blob for blob in blobs if not _is_line(blob, shape)]
     blobs = others if len(others) >= OTHERS else blobs
+    blobs = _without_sprawling(blobs, shape)
     tallest = max((blob.height for blob in blobs), default=0)
     # Grain must not vote on how tall a digit is.
     tall = usual_height([blob for blob in blobs if max(blob.height, blob.width) > 0.08 * tallest])
@@ -276,10 +279,27 @@ def _is_edge(blob: Blob, shape: tuple[int, ...]) -> bool:
 
 def _is_line(blob: Blob, shape: tuple[int, ...]) -> bool:
     """A margin, the edge of a sheet: far along the page, thin and straight."""
-    if blob.height <= LONG * shape[0] and blob.width <= LONG * shape[1]:
-        return False
-    length = float(np.hypot(blob.height, blob.width))
-    return blob.pen < SLIM * length and blob.area < STRAIGHT * length * blob.pen
+    return _is_thin(blob, shape) and blob.area < STRAIGHT * float(np.hypot(blob.height, blob.width)) * blob.pen
+
+
+def _without_sprawling(blobs: list[Blob], shape: tuple[int, ...]) -> list[Blob]:
+    """Leave out large thin shapes, as a ring around half of the page, among as dark pieces of about one height."""
+    large = [blob for blob in blobs if _is_thin(blob, shape)]
+    rest = [blob for blob in blobs if not any(blob is one for one in large)]
+    if not large or len(rest) < OTHERS:
+        return blobs
+    dark, tallest = max(blob.dark for blob in large), max(blob.height for blob in large)
+    heights = np.array([blob.height for blob in rest if blob.dark > 0.6 * dark and blob.height > 0.08 * tallest])
+    if len(heights) < OTHERS:
+        return blobs
+    middle = np.median(heights)
+    return rest if ((heights > middle / AS_TALL) & (heights < middle * AS_TALL)).mean() >= MOST_ALIKE else blobs
+
+
+def _is_thin(blob: Blob, shape: tuple[int, ...]) -> bool:
+    """Far along the page, and drawn by a pen that is thin beside that."""
+    far = blob.height > LONG * shape[0] or blob.width > LONG * shape[1]
+    return far and blob.pen < SLIM * float(np.hypot(blob.height, blob.width))
 
 
 def _edges(blob: Blob) -> tuple[int, int, int, int]:

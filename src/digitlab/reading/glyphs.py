@@ -16,7 +16,7 @@ from digitlab.reading.margins import Margins, with_even_margins
 from digitlab.reading.normalise import ink_inside, normalise
 from digitlab.reading.order import lines_of
 from digitlab.reading.picture import Picture
-from digitlab.reading.plausible import all_ruling, believed, leaning_ones, showing_through
+from digitlab.reading.plausible import all_ruling, believed, leaning_ones, showing_through, ticks
 from digitlab.reading.sizes import share_held, spots_at_their_size
 from digitlab.reading.spotter import CHARACTERS, Spots, nothing
 from digitlab.reading.verifier import verified
@@ -146,7 +146,8 @@ def find_glyphs(
         if verifier:
             seen = verified(verifier, page.ink, seen)
         there = seen.take(np.flatnonzero(seen.scores >= THERE))
-        there = leaning_ones(there.take(np.flatnonzero(~all_ruling(there, mask, cleared.rulings))))
+        printed = all_ruling(there, mask, cleared.rulings) | ticks(there, cleared.rulings)
+        there = leaning_ones(there.take(np.flatnonzero(~printed)))
         held = share_held(there, page)
         written = _is_written(there, held)
         spots = believed(there) if written or held >= ASKED else nothing()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from digitlab.reading.blocks import rounded
 from digitlab.reading.components import page_contrast
 from digitlab.reading.paper import (
     DARKEST,
@@ -18,6 +19,7 @@ from digitlab.reading.paper import (
     separating_grey,
 )
 from digitlab.reading.sheet import sheet_on_table
+from digitlab.reading.tiles import tiles_turned
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def page_ink(pixels: np.ndarray) -> PageInk:
     """
     from scipy import ndimage
 
-    grey = separating_grey(pixels)
+    grey = tiles_turned(rounded(separating_grey(pixels)))
     flat = flat_paper(grey)
     if flat is not None:
         # Nothing to estimate: half of the time that a drawn digit takes went there.

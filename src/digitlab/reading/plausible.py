@@ -16,11 +16,16 @@ LEANING = 0.2
 # A sign of whose ink the rulings hold this share is squared paper; a 1 with none but pale lines is a side of a square.
 # Of 2,896 digits on drawn validation pages one is lost so.
 RULED = 0.95
+# What a stroke is read as.
+STROKES = (CHARACTERS.index("1"), CHARACTERS.index("/"), CHARACTERS.index("+"), CHARACTERS.index("?"))
 # A digit this much lower than the page's is a remain of something.
 LOWEST = 0.4
 # Ink of this share of the usual darkness shows through the paper, or was erased, where a page has so many good digits;
 # but if it is so many times as many signs as those, it is a pale print that somebody wrote on.
 PALE, GOOD, FEWEST, PRINT = 0.3, 0.6, 3, 2.5
+# The marks of a number line: so many strokes at least, crossed by one ruling between these shares of their height,
+# which goes on for this share of it on both sides, with hardly a gap; they differ in height by no more than this share.
+TICKS, CROSSED, GOES_ON, WHOLE, AS_HIGH = 4, (0.15, 0.85), 0.4, 0.8, 0.25
 
 
 def leaning_ones(spots: Spots) -> Spots:
@@ -70,6 +75,39 @@ def all_ruling(spots: Spots, mask: np.ndarray, rulings: np.ndarray) -> np.ndarra
         lines, rest = rulings[box].sum(), mask[box].sum()
         found[i] = lines >= RULED * (lines + rest) if lines else found[i] and not rest
     return np.asarray(found & ~spots.separator)
+
+
+def ticks(spots: Spots, rulings: np.ndarray) -> np.ndarray:
+    """(n,) bool, the marks of a number line: strokes alike in height, all crossed by one ruling, and nothing else."""
+    found = np.zeros(len(spots), bool)
+    crossed = np.array([_crossing(box, rulings) for box in spots.boxes.tolist()]).reshape(-1)
+    middles = (spots.boxes[:, 0] + spots.boxes[:, 2]) / 2
+    on_it = np.flatnonzero(~np.isnan(crossed))
+    on_it = on_it[np.argsort(middles[on_it], kind="stable")]
+    if len(on_it) < TICKS:
+        return found
+    high = spots.boxes[:, 3] - spots.boxes[:, 1]
+    stroke = np.isin(spots.probabilities.argmax(1), STROKES)
+    # From one to the next a line that lies aslant climbs by less than a part of their height.
+    for row in np.split(on_it, np.flatnonzero(np.abs(np.diff(crossed[on_it])) > 0.5 * np.median(high[on_it])) + 1):
+        alike = np.abs(high[row] - np.median(high[row])) < AS_HIGH * np.median(high[row])
+        if len(row) >= TICKS and (stroke[row] & alike).all():
+            found[row] = True
+    return found
+
+
+def _crossing(box: list[float], rulings: np.ndarray) -> float:
+    """Where a ruling crosses a box from side to side, in rows of the page; NaN where none does."""
+    left, top, right, bottom = box
+    height = bottom - top
+    low, high = (int(max(0, top + share * height)) for share in CROSSED)
+    reach = int(GOES_ON * height) + 1
+    around = rulings[low : high + 1, max(0, int(left) - reach) : int(right) + reach + 1]
+    columns = np.asarray(around.any(0))
+    if min(columns[:reach].mean(), columns[-reach:].mean()) < WHOLE:
+        return np.nan
+    rows = np.flatnonzero(around.any(1))
+    return float(low + rows.mean())
 
 
 def showing_through(blobs: list[Blob], spots: Spots) -> np.ndarray:

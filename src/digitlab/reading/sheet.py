@@ -16,8 +16,9 @@ ROUGH, ROUGH_SHARE, LIGHTER = 10.0, 0.12, 12.0
 # ... and is so along this share of its edge. Such a sheet may be a slip, this share of the image, one of so many smooth
 # pieces.
 ALL_AROUND, MIN_AREA_SMOOTH, PIECES = 0.85, 0.06, 6
-# Its four sides hold no more than this times its own area; a torn or round one has more corners.
-FOUR_SIDED = 1.08
+# Its four sides hold no more than this times its own area, and this much of a pixel along them, as a slip turned on a
+# desk has steps for sides; a torn or round one has more corners.
+FOUR_SIDED, STEPS = 1.06, 0.5
 # A corner is at the image's border within this share of the image's side.
 AT_BORDER = 0.015
 
@@ -266,7 +267,8 @@ def _four_sides(mask: np.ndarray) -> np.ndarray | None:
         return None
     x, y = corners.T
     doubled = float(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)))
-    if abs(doubled) / 2 > FOUR_SIDED * mask.sum():
+    around = float(np.hypot(*(corners - np.roll(corners, 1, axis=0)).T).sum())
+    if abs(doubled) / 2 > FOUR_SIDED * mask.sum() + STEPS * around:
         return None
     corners = corners if doubled > 0 else corners[::-1]  # clockwise, as y grows downwards
     return np.roll(corners, -int(np.argmin(corners.sum(1))), axis=0)
@@ -305,11 +307,12 @@ def _otsu(values: np.ndarray) -> float:
 
     Reference: N. Otsu, A threshold selection method from gray-level histograms (1979).
     """
-    counts, edges = np.histogram(values, 64)
+    low, high = float(values.min()), float(values.max())
+    counts, edges = np.histogram(values, 64, range=(low, max(high, low + 1)))  # of a blank page too
     middle = (edges[:-1] + edges[1:]) / 2
-    low = np.cumsum(counts)
-    high = low[-1] - low
+    below = np.cumsum(counts)
+    above = below[-1] - below
     sums = np.cumsum(counts * middle)
     with np.errstate(divide="ignore", invalid="ignore"):
-        between = low * high * np.square(sums / low - (sums[-1] - sums) / high)
+        between = below * above * np.square(sums / below - (sums[-1] - sums) / above)
     return float(edges[1 + int(np.argmax(np.nan_to_num(between[:-1])))])

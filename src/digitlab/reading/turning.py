@@ -21,6 +21,12 @@ ReadPage = Callable[[Picture], "tuple[list[ReadDigit], Stages]"]
 
 # Fewer signs than this say nothing: a lone 6 may be a 9. No more than this many are asked.
 FEWEST, MOST = 3, 32
+# On its side, two are enough; and turned, a page shows at least this much of what it shows as it lies.
+PAIR, AS_MUCH = 2, 0.8
+# More signs than this are asked each by itself only: on a pattern of circles every reading takes seconds.
+CROWD = 100
+# So many digits that are sure on the average say that a page lies well, whatever else is on it.
+PLENTY = 5
 # As digit-like as this, on the average, upright signs are not doubted.
 FINE = 0.9
 # Lines that climb or fall no more than this, degrees, are read as they are.
@@ -63,10 +69,8 @@ def read_turned(picture: Picture, read: ReadPage, judge: Judge) -> tuple[list[Re
         if on_lines := turn_of(found[0], judge):
             degrees, found = (degrees + on_lines + 180) % 360 - 180, None
     as_it_lies = signs if stages.written else []
-    if not degrees and not stages.written and stages.mask.size < SMALL and stages.mask.any():
-        degrees, found = _quarter(picture, read)
     if not degrees:
-        return as_it_lies, stages, 0.0
+        return _quarter_turned(picture, read, signs, stages)
     anew, seen, back = found or _read_at(degrees, picture, read)
     if seen.written and abs(skew := skew_of(np.array([sign.box for sign in anew]).reshape(-1, 4))) > LEVEL:
         # Only now are there enough signs to see that their lines slant.
@@ -80,25 +84,39 @@ def read_turned(picture: Picture, read: ReadPage, judge: Judge) -> tuple[list[Re
     # Refused pieces may be many where the digits are two, and two say nothing.
     if len(anew) < FEWEST or not (surer or more):
         return as_it_lies, stages, 0.0
-    anew = [replace(sign, upright=sign.box, box=box_back(sign.box, back, picture.size)) for sign in anew]
-    return anew, seen, degrees
+    return _brought_back(anew, back, picture), seen, degrees
+
+
+def _quarter_turned(
+    picture: Picture, read: ReadPage, signs: list[ReadDigit], stages: Stages
+) -> tuple[list[ReadDigit], Stages, float]:
+    """Read a page that is not read for sure also by quarter turns, and take the surest if it is much surer.
+
+    Words make no page unsure: among them so many sure digits are enough. Of 170 real pages eight are read again in
+    vain; laid on a side 19 in 20 of them are put right, upside down four in five.
+    """
+    best = signs if stages.written else [], stages, 0.0
+    first = surest = _surety(signs)
+    read_for_sure = first > FINE or (_accepted(signs) >= PLENTY and _total(signs) > FINE * _accepted(signs))
+    unread = not stages.written and stages.mask.size < SMALL and stages.mask.any()
+    if read_for_sure or not (PAIR <= len(signs) <= CROWD or unread):
+        return best
+    for degrees in (90.0, -90.0, 180.0):
+        anew, seen, back = _read_at(degrees, picture, read)
+        enough = _accepted(anew) >= (FEWEST if degrees == 180 else PAIR) and _total(anew) >= AS_MUCH * _total(signs)
+        if seen.written and enough and _surety(anew) > max(surest, UNREAD, first + SURER):
+            surest, best = _surety(anew), (_brought_back(anew, back, picture), seen, degrees)
+    return best
+
+
+def _brought_back(signs: list[ReadDigit], back: np.ndarray, picture: Picture) -> list[ReadDigit]:
+    return [replace(sign, upright=sign.box, box=box_back(sign.box, back, picture.size)) for sign in signs]
 
 
 def _read_at(degrees: float, picture: Picture, read: ReadPage) -> tuple[list[ReadDigit], Stages, np.ndarray]:
     """What is read after a turn, and what brings a point back, as `turned` gives it."""
     page, back = turned(picture, degrees)
     return *read(page), back
-
-
-def _quarter(picture: Picture, read: ReadPage) -> tuple[float, tuple[list[ReadDigit], Stages, np.ndarray] | None]:
-    """The quarter turn after which most is read for sure, and what is read then; signs that touch cannot be asked."""
-    best, at, most = 0.0, 0.0, None
-    for degrees in (90.0, -90.0, 180.0):
-        found = signs, stages, _ = _read_at(degrees, picture, read)
-        strength = sum(sign.confidence for sign in signs if not sign.rejected)
-        if stages.written and _accepted(signs) >= FEWEST and _surety(signs) > LIKE and strength > best:
-            best, at, most = strength, degrees, found
-    return at, most
 
 
 def turn_of(signs: list[ReadDigit], judge: Judge) -> float:
@@ -298,6 +316,10 @@ def _surety(signs: list[ReadDigit]) -> float:
 
 def _accepted(signs: list[ReadDigit]) -> int:
     return sum(not sign.rejected for sign in signs)
+
+
+def _total(signs: list[ReadDigit]) -> float:
+    return sum(sign.confidence for sign in signs if not sign.rejected)
 
 
 def _may_be_ruled(signs: list[ReadDigit], stages: Stages) -> bool:
