@@ -340,3 +340,17 @@ def _slip_aslant(scene: Scene) -> None:
     scene.write(scene.lines[-1], 60, 45, 56)
     turned = scene.rng.choice([-1, 1]) * scene.rng.uniform(15, 60)
     scene.sheet = scene.lay(scene.ground((600, 800)), float(turned))
+
+
+@_is_scene
+def _arrows(scene: Scene) -> None:
+    for row in range(4):
+        first, second, y = scene.number(2, 3), scene.number(2, 3), 60 + 115 * row
+        scene.lines.append(f"{first} {second}")
+        left = scene.write(first, 70, y, 46)[2] + 45
+        right = left + scene.rng.uniform(110, 190)
+        scene.write(second, right + 60, y, 46)
+        middle, end, wing = y + 23 + scene.rng.normal(0, 3), y + 23 + scene.rng.normal(0, 3), scene.rng.uniform(13, 20)
+        scene.line(np.array([(left, middle), (right, end)]), 4, scene.pen)
+        head = [(right - 1.3 * wing, end - wing), (right, end), (right - 1.3 * wing, end + wing)]
+        scene.line(np.array(head), 4, scene.pen)

@@ -14,12 +14,13 @@ from pages import mnist
 from PIL import Image, ImageDraw
 from scenes import SCENES, scene_of
 
+from digitlab.reading.arrows import arrows
 from digitlab.reading.brackets import without_brackets
 from digitlab.reading.clearing import clear
 from digitlab.reading.components import Blob, drop_what_is_no_writing
 from digitlab.reading.enclosures import enclosing_strokes
 from digitlab.reading.ink import page_ink
-from digitlab.reading.plausible import showing_through, ticks
+from digitlab.reading.plausible import believed, showing_through, ticks
 from digitlab.reading.reader import Reader
 from digitlab.reading.sheet import corners_of_sheet, sheet_on_table
 from digitlab.reading.spotter import CHARACTERS, Spots
@@ -160,6 +161,43 @@ def test_marks_of_a_number_line_go_and_ones_on_ruled_paper_stay() -> None:
     for others in (on_the_line, beside_a_digit, of_all_heights, marks[:3]):
         assert not ticks(signs(*others)[1], rulings).any()
     assert not ticks(signs(*marks)[1], np.zeros_like(rulings)).any()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(14, 24), st.floats(100, 180), st.floats(-6, 6), st.integers(3, 6), st.booleans())
+def test_heads_of_arrows_go_and_digits_at_a_dash_stay(
+    wing: float, long: float, climb: float, pen: int, left: bool
+) -> None:
+    x, y, back = 280, 80, 280 - 1.3 * wing
+    shaft, head = [(x - long, y - climb), (x, y)], [(back, y - wing), (x, y), (back, y + wing)]
+    arrow = drawn(lambda pens: (pens.line(shaft, 255, pen), pens.line(head, 255, pen, joint="curve")), (340, 160))
+    page = arrow[:, ::-1] if left else arrow
+    box = np.array([[back - 2, y - wing - 2, x + 3, y + wing + 2], [x - 60, y - 4, x - 40, y + 4]], np.float32)
+    if left:
+        box[:, [0, 2]] = page.shape[1] - box[:, [2, 0]]
+    probabilities = np.zeros((2, len(CHARACTERS)), np.float32)
+    probabilities[0, 7] = probabilities[1, -1] = 1
+    spots = Spots.seen_once(box, np.ones(2, np.float32), probabilities)
+    assert arrows(spots, page)[0]
+    # On ruled paper the line goes on behind the sign; a 7 has its corner at the top.
+    ruled = page.copy()
+    ruled[78:82] = True
+    assert not arrows(spots, ruled).any()
+    seven = drawn(lambda pens: pens.line([(240, 60), (280, 60), (260, 100)], fill=255, width=pen), (340, 160))
+    dash = drawn(lambda pens: pens.line([(150, 80), (238, 80)], fill=255, width=pen), (340, 160))
+    boxes = np.array([[238, 58, 282, 102]], np.float32)
+    assert not arrows(Spots.seen_once(boxes, np.ones(1, np.float32), probabilities[:1]), seven | dash).any()
+
+
+def test_a_doubtful_digit_far_from_all_others_goes() -> None:
+    row = [("5", block(), 60 + 60 * i, 100) for i in range(5)]
+    _, spots = signs(*row, ("3", block(), 600, 500))
+    doubtful = replace(spots, scores=np.array([1, 1, 1, 1, 1, 0.4], np.float32))
+    assert len(believed(doubtful)) == 5
+    assert len(believed(spots)) == 6
+    assert len(believed(doubtful.take(np.array([0, 1, 2, 5])))) == 4
+    near = signs(*row, ("3", block(), 420, 100))[1]
+    assert len(believed(replace(near, scores=doubtful.scores))) == 6
 
 
 # Brackets

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from digitlab.reading.arrows import arrows
 from digitlab.reading.brackets import without_brackets
 from digitlab.reading.clearing import clear, uncleared
 from digitlab.reading.components import Blob, union
@@ -146,8 +147,9 @@ def find_glyphs(
         if verifier:
             seen = verified(verifier, page.ink, seen)
         there = seen.take(np.flatnonzero(seen.scores >= THERE))
-        printed = all_ruling(there, mask, cleared.rulings) | ticks(there, cleared.rulings)
-        there = leaning_ones(there.take(np.flatnonzero(~printed)))
+        no_writing = all_ruling(there, mask, cleared.rulings) | ticks(there, cleared.rulings)
+        no_writing |= arrows(there, page.ink > 0.3 * page.contrast)
+        there = leaning_ones(there.take(np.flatnonzero(~no_writing)))
         held = share_held(there, page)
         written = _is_written(there, held)
         spots = believed(there) if written or held >= ASKED else nothing()
