@@ -117,7 +117,7 @@ def _crossing(box: list[float], rulings: np.ndarray) -> float:
     reach = int(GOES_ON * height) + 1
     around = rulings[low : high + 1, max(0, int(left) - reach) : int(right) + reach + 1]
     columns = np.asarray(around.any(0))
-    if min(columns[:reach].mean(), columns[-reach:].mean()) < WHOLE:
+    if not len(columns) or min(columns[:reach].mean(), columns[-reach:].mean()) < WHOLE:
         return np.nan
     rows = np.flatnonzero(around.any(1))
     return float(low + rows.mean())

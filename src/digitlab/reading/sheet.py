@@ -165,8 +165,11 @@ def _lighter(filled: np.ndarray) -> _Found | None:
     inner, outer = _rims(whole)
     # A sheet ends at once; a lamp's cone fades.
     edge = ndimage.binary_dilation(inner) & ~inner
-    inside = ndimage.minimum_filter(np.where(outer, filled, 999), 9)[edge]
-    if np.median(filled[ndimage.binary_dilation(edge, iterations=1) & inner]) - np.median(inside) < 0.6 * step:
+    beside, beyond = (
+        ndimage.binary_dilation(edge) & inner,
+        ndimage.minimum_filter(np.where(outer, filled, 999), 9)[edge],
+    )
+    if not beside.any() or np.median(filled[beside]) - np.median(beyond) < 0.6 * step:
         return None
     return _Found(whole, inner, outer, float((low + high) / 2), step)
 

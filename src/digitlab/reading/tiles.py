@@ -68,8 +68,8 @@ def _is_tile(dark: np.ndarray, grey: np.ndarray, page: tuple[int, ...]) -> bool:
         return False
     from scipy import ndimage
 
-    base = np.median(grey[dark])
-    if np.percentile(np.abs(grey[ndimage.binary_erosion(dark, iterations=2)] - base), 75) > EVEN:
+    base, deep = np.median(grey[dark]), ndimage.binary_erosion(dark, iterations=2)
+    if not deep.any() or np.percentile(np.abs(grey[deep] - base), 75) > EVEN:
         return False
     light = ~inner
     rows, columns = np.flatnonzero(light.any(1)), np.flatnonzero(light.any(0))
