@@ -125,7 +125,7 @@ def write(name: str, scores: dict[str, Any], split: str) -> None:
 
 
 def _figure(key: str, value: float) -> str:
-    counts = ("seconds", "glyphs", "megabytes", "cores", "number", "each")
+    counts = ("seconds", "glyphs", "megabytes", "cores", "each")
     if isinstance(value, int) or key.startswith(counts) or key.endswith(("seconds", "megabytes")):
         return f"{value:,}"
     return f"{100 * value:.2f} %"

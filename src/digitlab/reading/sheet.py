@@ -165,10 +165,8 @@ def _lighter(filled: np.ndarray) -> _Found | None:
     inner, outer = _rims(whole)
     # A sheet ends at once; a lamp's cone fades.
     edge = ndimage.binary_dilation(inner) & ~inner
-    beside, beyond = (
-        ndimage.binary_dilation(edge) & inner,
-        ndimage.minimum_filter(np.where(outer, filled, 999), 9)[edge],
-    )
+    beside = ndimage.binary_dilation(edge) & inner
+    beyond = ndimage.minimum_filter(np.where(outer, filled, 999), 9)[edge]
     if not beside.any() or np.median(filled[beside]) - np.median(beyond) < 0.6 * step:
         return None
     return _Found(whole, inner, outer, float((low + high) / 2), step)

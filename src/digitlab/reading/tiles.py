@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from digitlab.reading.paper import small_copy
+
 # Tiles are looked for on a copy of so many pixels on its long side, and are so many wide and high on it at least.
 SIDE, LEAST = 512, 12
 # Dark and light differ by so many greys at least; three quarters of the dark pixels by no more than so many.
@@ -35,8 +37,6 @@ def tiles_turned(grey: np.ndarray) -> np.ndarray:
         (255, 0)
     """
     from scipy import ndimage
-
-    from digitlab.reading.paper import small_copy
 
     small = small_copy(grey, SIDE)
     low, high = float(small.min()), float(small.max())

@@ -93,7 +93,7 @@ def _quarter_turned(
     """Read a page that is not read for sure also by quarter turns, and take the surest if it is much surer.
 
     Words make no page unsure: among them so many sure digits are enough. Of 170 real pages eight are read again in
-    vain; laid on a side 19 in 20 of them are put right, upside down four in five.
+    vain; laid on a side more than nine in ten of them are put right, upside down four in five.
     """
     best = signs if stages.written else [], stages, 0.0
     first = surest = _surety(signs)
