@@ -85,22 +85,44 @@ def test_a_few_digits_on_their_side_are_put_right() -> None:
     assert good >= 10
 
 
+def test_of_three_turns_only_the_one_that_looks_best_is_read() -> None:
+    page, _ = page_of_rows(["27"])
+    stages = READER.read(page).stages[0]
+    for best in (90, -90, 180):
+        read: list[np.ndarray] = []
+        shown = {turn: np.rot90(stages.ink, -turn // 90).tobytes() for turn in (0, 90, -90, 180)}
+
+        def look(ink: np.ndarray, _: float, shown: bytes = shown[best]) -> tuple[float, int]:
+            return (0.8 if np.rint(255 * ink).astype(np.uint8).tobytes() == shown else 0.4), 3
+
+        def reading(picture: Picture, read: list[np.ndarray] = read) -> tuple[list[ReadDigit], Stages]:
+            read.append(picture.pixels)
+            return [], stages
+
+        picture = Picture(page, page.shape[::-1], 1.0)
+        signs = [ReadDigit(4, 0.5, (0, 0, 9, 9), False, "", IMAGES[0], 0)] * 2
+        assert _quarter_turned(picture, reading, look, signs, stages)[2] == 0.0  # nothing was found there
+        assert [pixels.tobytes() for pixels in read] == [np.rot90(page, -best // 90).tobytes()]
+
+
 def test_words_beside_sure_digits_make_nobody_turn_the_page() -> None:
     def sign(character: str, confidence: float) -> ReadDigit:
         refused = character == "?"
         return ReadDigit(0 if refused else int(character), confidence, (0, 0, 9, 9), refused, "", IMAGES[0], 0)
 
     stages = READER.read(page_of_rows(["1"])[0]).stages[0]
-    for digits, reads in (("12345", 0), ("123", 3)):
-        asked: list[Picture] = []
+    for digits, looks in (("12345", 0), ("123", 4)):
+        asked: list[tuple[int, ...]] = []
         signs = [sign(c, 0.97) for c in digits] + [sign("?", 0.1)] * 20
 
-        def read(page: Picture, asked: list[Picture] = asked) -> tuple[list[ReadDigit], Stages]:
-            asked.append(page)
-            return [], stages
+        def look(ink: np.ndarray, tall: float, asked: list[tuple[int, ...]] = asked) -> tuple[float, int]:
+            asked.append((*ink.shape, round(tall)))
+            return 0.9, 4
 
-        _quarter_turned(Picture(np.zeros((90, 90), np.uint8), (90, 90), 1.0), read, signs, stages)
-        assert len(asked) == reads
+        page = Picture(np.zeros((90, 90), np.uint8), (90, 90), 1.0)
+        _quarter_turned(page, lambda _: ([], stages), look, signs, stages)
+        assert len(asked) == looks
+        assert all(look[2] == asked[0][2] for look in asked)  # at one size
 
 
 def test_upright_pages_that_are_read_for_sure_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:

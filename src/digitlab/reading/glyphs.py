@@ -94,6 +94,7 @@ class Stages:
         inverted: the ink was lighter than the paper.
         scale: original pixels per working pixel.
         written: its signs, read as they lie, are writing; else they only say how the page may be turned.
+        tall: the usual length of its signs, working pixels, or of its pieces where it shows no sign; 0 without any.
     """
 
     grey: np.ndarray
@@ -105,6 +106,7 @@ class Stages:
     inverted: bool = False
     scale: float = 1.0
     written: bool = True
+    tall: float = 0.0
 
 
 def find_glyphs(
@@ -192,8 +194,14 @@ def find_glyphs(
         inverted=page.inverted,
         scale=picture.scale,
         written=written,
+        tall=_long(seen.boxes) or _long(np.array([(p.left, p.top, p.right, p.bottom) for p in pieces]).reshape(-1, 4)),
     )
     return glyphs, stages
+
+
+def _long(boxes: np.ndarray) -> float:
+    """The usual length of boxes (n, 4), whichever way they lie; 0 for none."""
+    return float(np.median((boxes[:, 2:] - boxes[:, :2]).max(1))) if len(boxes) else 0.0
 
 
 def _is_written(spots: Spots, held: float) -> bool:

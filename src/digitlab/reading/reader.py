@@ -20,6 +20,7 @@ from digitlab.reading.normalise import views_of
 from digitlab.reading.perspective import read_straight
 from digitlab.reading.picture import Picture, open_pages
 from digitlab.reading.results import ReadDigit, Reading
+from digitlab.reading.sizes import glance
 from digitlab.reading.spotter import CHARACTERS, open_spotter, signs_alone
 from digitlab.reading.turning import read_turned
 from digitlab.reading.verdict import (
@@ -183,7 +184,11 @@ class Reader:
 
         if single:
             return _PageRead(*as_it_lies(picture), picture.size)
-        signs, seen, degrees, tilted = read_straight(picture, lambda page: read_turned(page, as_it_lies, self._judge))
+
+        def as_it_should_lie(page: Picture) -> tuple[list[ReadDigit], Stages, float]:
+            return read_turned(page, as_it_lies, self._judge, lambda ink, tall: glance(ink, tall, self.spotter))
+
+        signs, seen, degrees, tilted = read_straight(picture, as_it_should_lie)
         return _PageRead(signs, seen, picture.size, degrees, tilted)
 
     def _single(self, picture: Picture, line: int, page: int) -> tuple[list[ReadDigit], Stages]:

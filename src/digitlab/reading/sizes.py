@@ -78,6 +78,22 @@ def spots_at_their_size(page: PageInk, tall: float, spotter: Any) -> Spots:
     return best.spots
 
 
+def glance(ink: np.ndarray, tall: float, spotter: Any) -> tuple[float, int]:
+    """Look once at a page: how good its digits look on the average, and how many they are.
+
+    Args:
+        ink: (h, w) float32, 0 paper to 1 black.
+        tall: the height of a digit, pixels.
+        spotter: ONNX Runtime's session of the spotter.
+
+    Returns:
+        The mean of how good they are, 0..1, and their number; 0.0 and 0 without any.
+    """
+    spots = spots_of(spotter, ink, max(tall, TALL * float(np.sqrt(ink.size / MOST_SEARCHED))))
+    quality = spots.quality[spots.digit & (spots.scores >= LEAST_SCORE)]
+    return (float(quality.mean()), len(quality)) if len(quality) else (0.0, 0)
+
+
 def share_held(spots: Spots, page: PageInk) -> float:
     """Say how much of a page's dark ink lies in the boxes of its signs.
 

@@ -18,11 +18,15 @@ if TYPE_CHECKING:
 Judge = Callable[[np.ndarray], np.ndarray]
 # A page in, its signs and stages out.
 ReadPage = Callable[[Picture], "tuple[list[ReadDigit], Stages]"]
+# (h, w) float32 ink and the height of a digit in -> how good its digits look on the average, and how many they are.
+Glance = Callable[[np.ndarray, float], tuple[float, int]]
 
 # Fewer signs than this say nothing: a lone 6 may be a 9. No more than this many are asked.
 FEWEST, MOST = 3, 32
 # On its side, two are enough; and turned, a page shows at least this much of what it shows as it lies.
 PAIR, AS_MUCH = 2, 0.8
+# Only a turn that shows digits this good on the average is read.
+SEEN = 0.5
 # More signs than this are asked each by itself only: on a pattern of circles every reading takes seconds.
 CROWD = 100
 # So many digits that are sure on the average say that a page lies well, whatever else is on it.
@@ -48,13 +52,16 @@ SMALL = 60_000
 ALONE = 0.95
 
 
-def read_turned(picture: Picture, read: ReadPage, judge: Judge) -> tuple[list[ReadDigit], Stages, float]:
+def read_turned(
+    picture: Picture, read: ReadPage, judge: Judge, glance: Glance
+) -> tuple[list[ReadDigit], Stages, float]:
     """Read a page, and where it seems to lie turned, also turned.
 
     Args:
         picture: the page.
         read: reads a page.
         judge: says how digit-like signs are.
+        glance: says how good the digits of a page look at first sight.
 
     Returns:
         The signs (boxes in the page's own pixels, `upright` ones on the page as it was turned), the stages of the page
@@ -70,7 +77,7 @@ def read_turned(picture: Picture, read: ReadPage, judge: Judge) -> tuple[list[Re
             degrees, found = (degrees + on_lines + 180) % 360 - 180, None
     as_it_lies = signs if stages.written else []
     if not degrees:
-        return _quarter_turned(picture, read, signs, stages)
+        return _quarter_turned(picture, read, glance, signs, stages)
     anew, seen, back = found or _read_at(degrees, picture, read)
     if seen.written and abs(skew := skew_of(np.array([sign.box for sign in anew]).reshape(-1, 4))) > LEVEL:
         # Only now are there enough signs to see that their lines slant.
@@ -88,24 +95,28 @@ def read_turned(picture: Picture, read: ReadPage, judge: Judge) -> tuple[list[Re
 
 
 def _quarter_turned(
-    picture: Picture, read: ReadPage, signs: list[ReadDigit], stages: Stages
+    picture: Picture, read: ReadPage, glance: Glance, signs: list[ReadDigit], stages: Stages
 ) -> tuple[list[ReadDigit], Stages, float]:
-    """Read a page that is not read for sure also by quarter turns, and take the surest if it is much surer.
+    """Look at a page that is not read for sure also by quarter turns, and read it so if it then looks better.
 
     Words make no page unsure: among them so many sure digits are enough. Of 170 real pages eight are read again in
     vain; laid on a side more than nine in ten of them are put right, upside down four in five.
     """
     best = signs if stages.written else [], stages, 0.0
-    first = surest = _surety(signs)
+    first = _surety(signs)
     read_for_sure = first > FINE or (_accepted(signs) >= PLENTY and _total(signs) > FINE * _accepted(signs))
     unread = not stages.written and stages.mask.size < SMALL and stages.mask.any()
-    if read_for_sure or not (PAIR <= len(signs) <= CROWD or unread):
+    if read_for_sure or not (PAIR <= len(signs) <= CROWD or unread) or not stages.tall:
         return best
-    for degrees in (90.0, -90.0, 180.0):
-        anew, seen, back = _read_at(degrees, picture, read)
-        enough = _accepted(anew) >= (FEWEST if degrees == 180 else PAIR) and _total(anew) >= AS_MUCH * _total(signs)
-        if seen.written and enough and _surety(anew) > max(surest, UNREAD, first + SURER):
-            surest, best = _surety(anew), (_brought_back(anew, back, picture), seen, degrees)
+    ink = stages.ink.astype(np.float32) / 255
+    seen = {degrees: glance(np.rot90(ink, -degrees // 90), stages.tall) for degrees in (0, 90, -90, 180)}
+    degrees = max((90, -90, 180), key=lambda turn: seen[turn][0] * (seen[turn][1] >= PAIR))
+    if seen[degrees][0] < max(SEEN, seen[0][0]):
+        return best
+    anew, stages_anew, back = _read_at(degrees, picture, read)
+    enough = _accepted(anew) >= (FEWEST if degrees == 180 else PAIR) and _total(anew) >= AS_MUCH * _total(signs)
+    if stages_anew.written and enough and _surety(anew) > max(UNREAD, first + SURER):
+        return _brought_back(anew, back, picture), stages_anew, float(degrees)
     return best
 
 
