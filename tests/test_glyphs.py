@@ -188,7 +188,7 @@ def test_polarity_comes_from_the_paper_not_from_the_mean(digits: np.ndarray) -> 
         photo[120:150, x : x + 4] = 60
     found = sheet_on_table(photo)
     assert found is not None
-    sheet, inner, painted = found
+    sheet, inner, painted, _ = found
     assert sheet[100, 100]
     assert not (inner & ~sheet).any()
     assert not sheet[10, 10]

@@ -78,10 +78,10 @@ def page_ink(pixels: np.ndarray) -> PageInk:
         paper = np.full_like(grey, level)
         ink = ink_of(grey, paper)
         return PageInk(ink, grey, paper, 0.0, page_contrast(ink, 0.0), inverted, None)
-    sheet = sheet_on_table(grey)
+    sheet = sheet_on_table(grey, pixels)
     if sheet is not None:
         grey = sheet.painted
-    inverted = sheet is None and not ink_is_dark(grey)
+    inverted = (sheet is None or sheet.may_be_dark) and not ink_is_dark(grey)
     if inverted:
         grey = 255 - grey
     paper = paper_of(grey)

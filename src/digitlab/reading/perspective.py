@@ -11,6 +11,7 @@ import numpy as np
 from digitlab.reading.paper import separating_grey
 from digitlab.reading.picture import WORK_PIXELS, Picture
 from digitlab.reading.sheet import corners_of_sheet
+from digitlab.reading.sheet_map import sheet_map
 from digitlab.reading.turning import box_back
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 # Opposite sides that differ by less than this, degrees, are level enough to be read as they lie. No sheet that can be
 # read is photographed more aslant than the second.
 LEAST, MOST = 4.0, 40.0
+# Nor does a sheet lie straight whose sides are off level and upright by this.
+TILTED = 4.0
 # So much of the table stays around it, as a share of its sides, by which its edge is found as on any photo.
 AROUND = 0.06
 # The corners are looked for on a copy of this many pixels on its long side.
@@ -100,12 +103,14 @@ def straightened(picture: Picture) -> tuple[Picture, np.ndarray] | None:
     from PIL import Image
 
     image = Image.fromarray(picture.pixels)
-    if not _dark_around(image):
+    if not (_dark_around(image) or np.median(_border(sheet_map(np.asarray(image)))) < 0):
         return None
     factor = max(1.0, max(image.size) / COPY)
     copy = image.reduce(int(factor)) if factor >= 2 else image
-    corners = corners_of_sheet(separating_grey(np.asarray(copy)))
-    if corners is None or not LEAST <= _convergence(corners) <= MOST:
+    corners = corners_of_sheet(separating_grey(np.asarray(copy)), np.asarray(copy))
+    if corners is None or _convergence(corners) > MOST:
+        return None
+    if _convergence(corners) < LEAST and abs(_tilt(corners)) < TILTED:
         return None
     corners = corners * np.array(image.size) / copy.size
     sides = np.hypot(*(np.roll(corners, -1, 0) - corners).T)
@@ -117,7 +122,7 @@ def straightened(picture: Picture) -> tuple[Picture, np.ndarray] | None:
     back = homography(place, corners)
     size = (round(width + 2 * left), round(height + 2 * top))
     small = np.asarray(image.resize((32, 32), Image.Resampling.BOX))
-    rim = np.median(np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]]), axis=0)
+    rim = np.median(_border(small), axis=0)
     table = int(rim) if small.ndim == 2 else tuple(int(level) for level in rim)
     flat = image.transform(
         size, Image.Transform.PERSPECTIVE, tuple(back.ravel()[:8]), Image.Resampling.BICUBIC, fillcolor=table
@@ -134,9 +139,19 @@ def _dark_around(image: object) -> bool:
     assert isinstance(image, Image.Image)  # noqa: S101
     step = max(1, min(image.size) // 32)
     small = np.asarray(image.reduce(step).convert("L"), np.float32)
-    border = np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]])
+    border = _border(small)
     # A sheet is a fifth of its image at least.
     return float(np.quantile(small, 0.85) - np.median(border)) > DARKER
+
+
+def _border(small: np.ndarray) -> np.ndarray:
+    return np.concatenate([small[0], small[-1], small[:, 0], small[:, -1]])
+
+
+def _tilt(corners: np.ndarray) -> float:
+    """By how many degrees the sides are off level and upright, on the average, -45 to 45."""
+    x, y = (np.roll(corners, -1, 0) - corners).T
+    return float(np.degrees(np.angle(np.mean(np.exp(4j * np.arctan2(y, x)))) / 4))
 
 
 def _convergence(corners: np.ndarray) -> float:
