@@ -44,13 +44,15 @@ def test_corners_are_found_to_within_two_hundredths_of_the_picture(seed: int) ->
 
 def test_a_torn_sheet_a_round_one_and_a_page_without_a_table_are_left_alone() -> None:
     whole = np.array([(120.0, 60), (500, 110), (560, 400), (90, 380)])
-    assert straightened(next(open_pages(photo_of(whole)))) is not None
+    # A board with light writing on a light wall is a sheet as well.
+    for photo in (photo_of(whole), 255 - photo_of(whole)):
+        assert straightened(next(open_pages(photo))) is not None
     torn = photo_of(whole).copy()
     torn[60:200, 380:] = 50
     disc = Image.new("L", (640, 480), 50)
     ImageDraw.Draw(disc).ellipse((120, 40, 520, 440), fill=220)
     cut_off = photo_of(np.array([(120, 60), (500, 100), (460, 600), (80, 560)]))
-    for page in (cut_off, torn, np.asarray(disc), np.full((480, 640), 220, np.uint8), 255 - photo_of(whole)):
+    for page in (cut_off, torn, np.asarray(disc), np.full((480, 640), 220, np.uint8)):
         assert straightened(next(open_pages(page))) is None
     level = np.array([(120, 90), (520, 90), (520, 390), (120, 390)])
     assert straightened(next(open_pages(photo_of(level)))) is None
