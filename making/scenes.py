@@ -354,3 +354,34 @@ def _arrows(scene: Scene) -> None:
         scene.line(np.array([(left, middle), (right, end)]), 4, scene.pen)
         head = [(right - 1.3 * wing, end - wing), (right, end), (right - 1.3 * wing, end + wing)]
         scene.line(np.array(head), 4, scene.pen)
+
+
+@_is_scene
+def _note_among_things(scene: Scene) -> None:
+    colours = ((250, 238, 150), (205, 222, 240), (200, 165, 120), (246, 245, 240))
+    scene.blank((420, 560), colours[scene.rng.integers(len(colours))])
+    scene.rows(3, 42, left=60)
+    ground = Image.fromarray(scene.ground((700, 860)).astype(np.uint8))
+    draw = ImageDraw.Draw(ground)
+    for _ in range(12):
+        x, y, size = scene.rng.uniform(0, 860), scene.rng.uniform(0, 700), scene.rng.uniform(20, 110)
+        colour = tuple(int(value) for value in scene.rng.integers(0, 256, 3))
+        if scene.rng.random() < 0.5:
+            draw.ellipse((x, y, x + size, y + size), fill=colour)
+        else:
+            draw.polygon([(x, y), (x + 3 * size, y + size), (x + 3 * size - 10, y + 1.2 * size)], fill=colour)
+    scene.sheet = scene.lay(np.asarray(ground, np.float32), scene.rng.uniform(-12, 12))
+    shadow = Image.new("L", (860, 700))
+    x = scene.rng.uniform(100, 600)
+    ImageDraw.Draw(shadow).polygon([(x, 700), (x + 60, 260), (x + 190, 240), (x + 280, 700)], fill=255)
+    scene.sheet *= 1 - 0.35 * ndimage.gaussian_filter(np.asarray(shadow, np.float32) / 255, 7)[..., None]
+
+
+@_is_scene
+def _board(scene: Scene) -> None:
+    scene.blank((420, 600), (45, 70, 60) if scene.rng.random() < 0.5 else (40, 42, 48))
+    wiped = ndimage.gaussian_filter(scene.rng.normal(0, 1, scene.sheet.shape[:2]), (8, 30))
+    scene.sheet += (5 * wiped / wiped.std())[..., None]
+    scene.pen = (232, 232, 225)
+    scene.rows(3, 50, left=70)
+    scene.sheet = scene.lay(scene.ground((700, 860)), scene.rng.uniform(-8, 8))

@@ -81,7 +81,7 @@ def page_ink(pixels: np.ndarray) -> PageInk:
     sheet = sheet_on_table(grey, pixels)
     if sheet is not None:
         grey = sheet.painted
-    inverted = (sheet is None or sheet.may_be_dark) and not ink_is_dark(grey)
+    inverted = not ink_is_dark(grey) if sheet is None else sheet.dark
     if inverted:
         grey = 255 - grey
     paper = paper_of(grey)

@@ -21,6 +21,8 @@ ROUGH, ROUGH_SHARE, LIGHTER = 10.0, 0.12, 12.0
 ALL_AROUND, MIN_AREA_SMOOTH, PIECES = 0.85, 0.06, 6
 # The rim of a sheet that the network found, in pixels of a copy of 512 on its long side.
 RIM = 4
+# A board is darker than this, and what is written on it told from so many pixels within its edge.
+DARK, MIDDLE = 150.0, 14
 
 
 class Sheet(NamedTuple):
@@ -30,21 +32,21 @@ class Sheet(NamedTuple):
         whole: (h, w) bool, the sheet.
         inner: (h, w) bool, the sheet less its rim, in which what is no writing may lie: its torn edge.
         painted: (h, w) float32, the image with the table painted over in the colour of the nearest paper.
-        may_be_dark: whether it may be a board with light writing.
+        dark: whether it is a board with light writing.
     """
 
     whole: np.ndarray
     inner: np.ndarray
     painted: np.ndarray
-    may_be_dark: bool = False
+    dark: bool = False
 
 
 def sheet_on_table(grey: np.ndarray, pixels: np.ndarray | None = None) -> Sheet | None:
     """Find the sheets that lie on a table, if that is what the image shows.
 
     Without this the table would count as the paper, the sheet as one great light blot, and what else lies on it would
-    be read. Where a network is sure of sheets (`sheet_map.py`), it says where they are; else one lighter than all of the
-    table is looked for, then smooth ones on a rough ground. A digit of chalk must not pass for a sheet: such a one is
+    be read. Where a network is sure of sheets (`sheet_map.py`), it says where they are; else one is looked for that is
+    lighter than all of the table, then smooth ones on a rough ground. A digit of chalk must not pass for a sheet: it is
     large, nearly fills its own box, leaves a dark rim on all sides and carries dark marks.
 
     Args:
@@ -84,7 +86,7 @@ def _as_mapped(grey: np.ndarray, seen: _Seen, fine: np.ndarray) -> Sheet:
     """A sheet that ends where the network says so, by a copy of 512 pixels."""
     from scipy import ndimage
 
-    from digitlab.reading.paper import resized
+    from digitlab.reading.paper import ink_is_dark, resized
 
     sheet = ndimage.binary_erosion(fine, iterations=2, border_value=1)
     inner = ndimage.binary_erosion(sheet, iterations=RIM, border_value=1)
@@ -92,7 +94,10 @@ def _as_mapped(grey: np.ndarray, seen: _Seen, fine: np.ndarray) -> Sheet:
     nearest = ndimage.distance_transform_edt(~deep, return_distances=False, return_indices=True)
     paint = resized(np.ascontiguousarray(seen.filled[tuple(nearest)]), grey.shape)
     whole, within = (resized(part.astype(np.float32), grey.shape) > 0.5 for part in (sheet, inner))
-    return Sheet(whole, within, np.where(whole, grey, paint), may_be_dark=True)
+    # What its writing is like is told without its edge, where a strip of the desk may be left.
+    middle = resized(ndimage.binary_erosion(sheet, iterations=MIDDLE).astype(np.float32), grey.shape) > 0.5
+    dark = bool(middle.any() and np.median(grey[middle]) < DARK and not ink_is_dark(np.where(middle, grey, paint)))
+    return Sheet(whole, within, np.where(whole, grey, paint), dark)
 
 
 def corners_of_sheet(grey: np.ndarray, pixels: np.ndarray | None = None) -> np.ndarray | None:
