@@ -1,8 +1,8 @@
 """Make the sheet finder: the network that says which part of an image is paper, and which the desk it lies on.
 
-    python making/sheets.py draw train 40000 sheets/
-    python making/sheets.py draw validation 2000 sheets/
-    python making/sheets.py train sheets/ sheets.pt --minutes 25
+    python making/sheets.py draw train 30000 sheets/
+    python making/sheets.py draw validation 1500 sheets/
+    python making/sheets.py train sheets/ sheets.pt --minutes 23
     python making/sheets.py export sheets.pt src/digitlab/reading/bundled/sheets.onnx
 
 Grounds, sheets and what stands on them are drawn by rule: wood, cloth, stone, tiles, grain, things that lie about; white,

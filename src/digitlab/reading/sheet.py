@@ -20,7 +20,7 @@ ROUGH, ROUGH_SHARE, LIGHTER = 10.0, 0.12, 12.0
 # pieces.
 ALL_AROUND, MIN_AREA_SMOOTH, PIECES = 0.85, 0.06, 6
 # The rim of a sheet that the network found, in pixels of a copy of 512 on its long side.
-RIM = 4
+RIM = 5
 # A board is darker than this, and what is written on it told from so many pixels within its edge.
 DARK, MIDDLE = 150.0, 14
 
@@ -88,7 +88,7 @@ def _as_mapped(grey: np.ndarray, seen: _Seen, fine: np.ndarray) -> Sheet:
 
     from digitlab.reading.paper import ink_is_dark, resized
 
-    sheet = ndimage.binary_erosion(fine, iterations=2, border_value=1)
+    sheet = ndimage.binary_erosion(fine, border_value=1)
     inner = ndimage.binary_erosion(sheet, iterations=RIM, border_value=1)
     deep = resized(inner.astype(np.float32), seen.filled.shape) > 0.99
     nearest = ndimage.distance_transform_edt(~deep, return_distances=False, return_indices=True)
