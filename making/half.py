@@ -10,7 +10,7 @@ from onnx import helper, numpy_helper
 
 
 def halve(file: Path) -> None:
-    """Write the file anew, every tensor of 100 weights or more as float16: half the bytes, the same arithmetic."""
+    """Write the file anew, every tensor of 100 weights or more as float16: half the bytes, the same arithmetic; nodes need no names."""
     model = onnx.load(str(file))
     casts, kept = [], []
     for tensor in model.graph.initializer:
@@ -21,6 +21,8 @@ def halve(file: Path) -> None:
         kept.append(numpy_helper.from_array(values.astype(np.float16), f"{tensor.name}_half"))
         casts.append(helper.make_node("Cast", [f"{tensor.name}_half"], [tensor.name], to=onnx.TensorProto.FLOAT))
     nodes = [*casts, *model.graph.node]
+    for node in nodes:
+        node.name = node.doc_string = ""
     del model.graph.initializer[:], model.graph.node[:]
     model.graph.initializer.extend(kept)
     model.graph.node.extend(nodes)
