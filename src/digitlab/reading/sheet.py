@@ -91,6 +91,7 @@ def _as_mapped(grey: np.ndarray, seen: _Seen, fine: np.ndarray) -> Sheet:
     sheet = ndimage.binary_erosion(fine, border_value=1)
     inner = ndimage.binary_erosion(sheet, iterations=RIM, border_value=1)
     deep = resized(inner.astype(np.float32), seen.filled.shape) > 0.99
+    deep = deep if deep.any() else seen.whole  # a strip
     nearest = ndimage.distance_transform_edt(~deep, return_distances=False, return_indices=True)
     paint = resized(np.ascontiguousarray(seen.filled[tuple(nearest)]), grey.shape)
     whole, within = (resized(part.astype(np.float32), grey.shape) > 0.5 for part in (sheet, inner))

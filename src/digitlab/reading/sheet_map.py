@@ -131,6 +131,8 @@ def mapped_sheets(pixels: np.ndarray, size: tuple[int, ...]) -> Mapped | None:
         return None
     # A hand on it, a corner torn off: what surely is none.
     fine = np.asarray(ndimage.binary_fill_holes(fine & (resized(likely, shape) > -NONE)))
+    if fine.mean() < sheet.mean() / 2:
+        return None
     return Mapped(sheet, fine, found[0] if len(found) == 1 else None)
 
 
