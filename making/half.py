@@ -10,7 +10,10 @@ from onnx import helper, numpy_helper
 
 
 def halve(file: Path) -> None:
-    """Write the file anew, every tensor of 100 weights or more as float16: half the bytes, the same arithmetic; nodes need no names."""
+    """Write the file anew, every tensor of 100 weights or more as float16: half the bytes, the same arithmetic.
+
+    Nodes lose their names, which nobody needs.
+    """
     model = onnx.load(str(file))
     casts, kept = [], []
     for tensor in model.graph.initializer:

@@ -50,8 +50,7 @@ def test_scenes_are_read(kind: str) -> None:
         alike = sum(block.size for block in SequenceMatcher(a=read, b=wanted, autojunk=False).get_matching_blocks())
         wrong += max(len(read), len(wanted)) - alike
         digits += len(wanted)
-    # A dark board on bricks is often not found yet.
-    assert wrong <= (0.6 if kind == "board" else 0.1) * digits
+    assert wrong <= 0.1 * digits
 
 
 # Circles and frames

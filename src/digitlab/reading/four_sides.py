@@ -11,6 +11,8 @@ FOUR_SIDED, STEPS = 1.06, 0.5
 AT_BORDER = 0.015
 # Sides are laid along its edge so many times.
 FITS = 4
+# The sine of the least angle at which two sides meet.
+MEET = 0.2
 # How far a side is moved to a step in the image's colours, in pixels of a copy of 512.
 REACH = 16
 
@@ -102,13 +104,10 @@ def fitted(corners: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
             middle = own.mean(0)
             direction = np.linalg.svd(own - middle, full_matrices=False)[2][0]
             lines.append((middle, direction))
-        met = []
-        for (a, u), (b, v) in zip(lines[-1:] + lines[:-1], lines, strict=True):
-            system = np.column_stack([u, -v])
-            if abs(np.linalg.det(system)) < 0.2:
-                return None
-            met.append(a + np.linalg.solve(system, b - a)[0] * u)
-        corners = np.array(met)
+        met = _where_they_meet(lines)
+        if met is None:
+            return None
+        corners = met
     return corners
 
 
@@ -178,13 +177,20 @@ def at_the_step(corners: np.ndarray, colours: np.ndarray) -> np.ndarray:
         step = np.linalg.norm((steps * seen[..., None]).sum(1) / np.maximum(seen.sum(1), 1)[:, None], axis=1) * enough
         step *= 1 - 0.3 * np.maximum(abs(first), abs(last)) / REACH
         best = int(step.argmax()) if step.any() else len(first) // 2
-        lines.append((a + first[best] * inward, b + last[best] * inward))
+        start, end = a + first[best] * inward, b + last[best] * inward
+        lines.append((start, (end - start) / max(np.hypot(*(end - start)), 1e-9)))
+    met = _where_they_meet(lines)
+    return corners if met is None else met
+
+
+def _where_they_meet(lines: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray | None:
+    """The corners (4, 2) of four lines, each a point and a direction of length 1; None where two hardly meet."""
     met = []
-    for (a, b), (c, d) in zip(lines[-1:] + lines[:-1], lines, strict=True):
-        system = np.column_stack([b - a, c - d])
-        if abs(np.linalg.det(system)) < 1e-6:
-            return corners
-        met.append(a + np.linalg.solve(system, c - a)[0] * (b - a))
+    for (a, u), (b, v) in zip(lines[-1:] + lines[:-1], lines, strict=True):
+        system = np.column_stack([u, -v])
+        if abs(np.linalg.det(system)) < MEET:
+            return None
+        met.append(a + np.linalg.solve(system, b - a)[0] * u)
     return np.array(met)
 
 

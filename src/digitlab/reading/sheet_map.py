@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from digitlab.reading.four_sides import at_the_step, fitted, four_sides, to_the_border, within
+from digitlab.reading.model import BUNDLED
+from digitlab.reading.spotter import open_spotter
 
-BUNDLED = Path(__file__).parent / "bundled"
 # It learnt from images of this many pixels on the long side, and a multiple of so many on each.
 SIDE, CELL = 128, 16
 # A sheet is at least this share of the image.
@@ -138,9 +138,4 @@ def mapped_sheets(pixels: np.ndarray, size: tuple[int, ...]) -> Mapped | None:
 
 @cache
 def _session() -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1  # 5 ms of work
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(BUNDLED / "sheets.onnx"), options, providers=["CPUExecutionProvider"])
+    return open_spotter(BUNDLED / "sheets.onnx", threads=1)  # 5 ms of work

@@ -99,8 +99,8 @@ def _quarter_turned(
 ) -> tuple[list[ReadDigit], Stages, float]:
     """Look at a page that is not read for sure also by quarter turns, and read it so if it then looks better.
 
-    Words make no page unsure: among them so many sure digits are enough. Of 170 real pages eight are read again in
-    vain; laid on a side more than nine in ten of them are put right, upside down four in five.
+    Words make no page unsure: among them so many sure digits are enough. To read it by
+    each turn puts hardly more pages right and took up to 40 s (docs/log.md).
     """
     best = signs if stages.written else [], stages, 0.0
     first = _surety(signs)
